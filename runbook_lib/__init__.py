@@ -1,0 +1,33 @@
+"""Runbooks that answer for an AI gateway: offline, read-only, graded, citing their rows.
+
+    from runbook_lib import classify, open_store, triage
+
+    report = triage(open_store("data"), "4c77b74d-c327-4908-a9d7-b08db886c4c5")
+    report.verdict
+
+Names are loaded when they are first asked for, so that importing the package costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runbook_lib.classifier import classify
+    from runbook_lib.runbooks import triage
+    from runbook_lib.session import open_store
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "classify": "runbook_lib.classifier",
+    "open_store": "runbook_lib.session",
+    "triage": "runbook_lib.runbooks",
+}
+
+__all__ = ["__version__", "classify", "open_store", "triage"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,1 @@
+"""Questions answered from small frames: pure, frames in, a Report out."""

@@ -1,0 +1,80 @@
+"""Everything the project raises on purpose.
+
+    RunbookError
+    ├── ParameterError      a parameter has a value the runbook cannot work with      exit 2
+    ├── InputError          a file or folder is not what it should be                 exit 2
+    │   └── UnknownSourceError   content of no known source                           exit 2
+    ├── MissingInputError   a question needs data that nobody gave                    exit 2
+    ├── StoreError          the lake cannot be read or written                        exit 4
+    └── RunError            a notebook could not be run to its end                    exit 4
+
+Each says what happened, with the value, then what to do, in one sentence. `exit_code` is what a
+command ends with when the error reaches it (0 clean, 1 findings, 2 wrong use, 3 partial,
+4 could not run). Values in messages are made safe by the caller with `redact.safe`.
+"""
+
+from pathlib import Path
+from typing import ClassVar
+
+
+class RunbookError(Exception):
+    """Base of all errors of this project."""
+
+    exit_code: ClassVar[int] = 4
+
+
+class ParameterError(RunbookError):
+    """A parameter has a value the runbook cannot work with."""
+
+    exit_code = 2
+
+    def __init__(self, name: str, value: object, *, hint: str) -> None:
+        self.name, self.value, self.hint = name, value, hint
+        super().__init__(f"{name}={value!r} cannot be used; give {hint}.")
+
+
+class InputError(RunbookError):
+    """A file or folder is not what it should be."""
+
+    exit_code = 2
+
+    def __init__(self, path: str | Path, what: str, *, hint: str) -> None:
+        self.path, self.what, self.hint = path, what, hint
+        super().__init__(f"{path} {what}; {hint}.")
+
+
+class UnknownSourceError(InputError):
+    """The content of a file is that of no known source, whatever its name."""
+
+    def __init__(self, path: str | Path, looks_like: str) -> None:
+        super().__init__(
+            path,
+            f"is no export, log or table that is known here (it looks like {looks_like})",
+            hint="give a usage export (CSV), a call log (JSON lines) or a table of your own",
+        )
+
+
+class MissingInputError(RunbookError):
+    """A question needs data that nobody gave."""
+
+    exit_code = 2
+
+    def __init__(self, what: str, *, hint: str) -> None:
+        self.what, self.hint = what, hint
+        super().__init__(f"{what}; {hint}.")
+
+
+class StoreError(RunbookError):
+    """The lake cannot be read or written."""
+
+    def __init__(self, folder: str | Path, what: str, *, hint: str) -> None:
+        self.folder, self.what, self.hint = folder, what, hint
+        super().__init__(f"The store {folder} {what}; {hint}.")
+
+
+class RunError(RunbookError):
+    """A notebook could not be run to its end."""
+
+    def __init__(self, runbook: str, what: str, *, hint: str) -> None:
+        self.runbook, self.what, self.hint = runbook, what, hint
+        super().__init__(f"{runbook} {what}; {hint}.")

@@ -1,0 +1,1 @@
+"""How a Report looks: the page, its figures and tables."""

@@ -1,0 +1,1 @@
+"""A gateway in a box: one state machine, a seeded history, faults."""

@@ -1,0 +1,1 @@
+"""Raw files to tidy rows, one file a source."""
