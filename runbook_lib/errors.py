@@ -5,6 +5,7 @@
     ├── InputError          a file or folder is not what it should be                 exit 2
     │   └── UnknownSourceError   content of no known source                           exit 2
     ├── MissingInputError   a question needs data that nobody gave                    exit 2
+    ├── RecordError         one record of a file cannot be used; readers count it     -
     ├── StoreError          the lake cannot be read or written                        exit 4
     └── RunError            a notebook could not be run to its end                    exit 4
 
@@ -62,6 +63,14 @@ class MissingInputError(RunbookError):
     def __init__(self, what: str, *, hint: str) -> None:
         self.what, self.hint = what, hint
         super().__init__(f"{what}; {hint}.")
+
+
+class RecordError(RunbookError):
+    """One record of a file cannot be used; the reader counts its reason and goes on."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
 
 
 class StoreError(RunbookError):
