@@ -30,7 +30,7 @@ check: $(READY) ## format, lint, types, layers, notebooks, documentation
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest tests/ground
+	$(BIN)/pytest -o verbosity_assertions=2 tests/ground
 
 test: check ## everything above and the short run of the tests
 	$(BIN)/pytest -n 2 -m "not long" --ignore tests/ground

@@ -411,7 +411,7 @@ PLANNED = Table(
         Column(name="start", type="instant", nullable=False, meaning="Start"),
         Column(name="end", type="instant", nullable=False, meaning="End"),
         _text("key_name", "Key, or null for all"),
-        Column(name="factor", type="real", meaning="Times the usual load"),
+        Column(name="factor", type="real", unit="factor", meaning="Times the usual load"),
         _text("note", "What is planned"),
         *_ORIGIN,
     ),
