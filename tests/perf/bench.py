@@ -1,0 +1,118 @@
+"""Print the figures of the benchmark: `make bench`, or `python tests/perf/bench.py --help`.
+
+Every other file of this folder with a `measure(rows)` is asked for its figures. What depends on the
+machine is a ratio of two things measured in the same run. Ends with 1 where a figure falls short.
+"""
+
+import importlib.util
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+Figure = tuple[str, float, str]
+"""Name, value, unit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What a figure must reach, and what is wished for; *least* where more is better."""
+
+    reach: float
+    wished: float | None = None
+    least: bool = False
+
+
+TARGETS = {
+    "runbook --help": Target(reach=0.3),
+    "triage run / empty notebook": Target(reach=2.4, wished=1.8),
+    "find one id": Target(reach=0.05),
+    "find one id / DuckDB by hand": Target(reach=3.0),
+    "add CSV / plain COPY rate": Target(reach=0.5, wished=0.7, least=True),
+    "add CSV memory": Target(reach=1.0),
+    "short test run": Target(reach=4.0),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of the table: a figure beside what it must reach."""
+
+    name: str
+    figure: float
+    unit: str
+    reach: float | None
+    wished: float | None
+    result: str
+
+
+def judge(figure: Figure) -> Line:
+    """Put a figure beside its target: PASS, or by how much it falls short."""
+    name, value, unit = figure
+    target = TARGETS.get(name)
+    if target is None:
+        return Line(name=name, figure=value, unit=unit, reach=None, wished=None, result="")
+    gap = (target.reach - value) if target.least else (value - target.reach)
+    result = "PASS" if gap <= 0 else f"short by {gap:.3g} ({gap / target.reach:.0%})"
+    return Line(
+        name=name,
+        figure=value,
+        unit=unit,
+        reach=target.reach,
+        wished=target.wished,
+        result=result,
+    )
+
+
+def figures(rows: int, only: str) -> Iterator[Figure]:
+    """Ask every measuring file whose name holds *only*, one after the other."""
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        if path.stem == "bench" or only not in path.stem:
+            continue
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        if spec is None or spec.loader is None:
+            continue
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[path.stem] = module
+        spec.loader.exec_module(module)
+        if hasattr(module, "measure"):
+            yield from module.measure(rows)
+
+
+def table(lines: list[Line]) -> str:
+    """Lay the lines out as text, one a line."""
+    heads = ("name", "figure", "reach", "wished", "unit", "result")
+    rows = [
+        (one.name, *map(_number, (one.figure, one.reach, one.wished)), one.unit, one.result)
+        for one in lines
+    ]
+    widths = [max(len(row[place]) for row in [heads, *rows]) for place in range(len(heads))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [heads, *rows]
+    )
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--rows", default=10_000_000, show_default=True, help="Usage rows in the store.")
+@click.option("--only", default="", help="Only the measuring files with this in their name.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def main(rows: int, only: str, *, as_json: bool) -> None:
+    """Measure, and print each figure beside what it must reach."""
+    lines = [judge(figure) for figure in figures(rows, only)]
+    if as_json:
+        click.echo(json.dumps([asdict(line) for line in lines], indent=2))
+    else:
+        click.echo(table(lines))
+    sys.exit(any(line.result.startswith("short") for line in lines))
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
+
+
+if __name__ == "__main__":
+    main()
