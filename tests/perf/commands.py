@@ -27,7 +27,7 @@ def measure(rows: int) -> Iterator[tuple[str, float, str]]:
 
 
 def _pairs(folder: Path) -> Iterator[tuple[float, float]]:
-    """Time both right after each other, so that a busy moment hits both; the first pair warms up."""
+    """Time both one after the other: a busy moment hits both. The first pair warms up."""
     empty = folder / "empty.ipynb"
     _write_empty(empty)
     ours = [BIN / "runbook", "run", "incident_triage", "--sandbox", "--out", folder / "out"]
