@@ -7,7 +7,7 @@ The fields are those of `findings.json`. A Report shows itself as HTML through t
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -124,7 +124,7 @@ class Finding:
     @property
     def fingerprint(self) -> str:
         """Same for the same rule and subject in every run: what repeats are known by."""
-        text = json.dumps([self.rule, *_plain(_fields(self.subject)).values()])
+        text = json.dumps([self.rule, *plain(_fields(self.subject)).values()])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -137,6 +137,7 @@ class Exhibit:
         chart: Name of the figure that `report` draws from it; empty for a table.
         note: One sentence under it: how to read it, what is left out.
         left_out: Rows that did not fit; `left_out_usd` their sum, None where unknown.
+        timezone: Reporting zone its times are shown in; a Report sets its own.
     """
 
     name: str
@@ -146,6 +147,7 @@ class Exhibit:
     note: str = ""
     left_out: int = 0
     left_out_usd: Decimal | None = None
+    timezone: str = "UTC"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
         return _shown(self)
@@ -222,6 +224,12 @@ class Report:
     sample_data: bool = False
     attachments: Sequence[Attachment] = ()
 
+    def __post_init__(self) -> None:
+        zoned = {
+            name: replace(item, timezone=self.timezone) for name, item in self.exhibits.items()
+        }
+        object.__setattr__(self, "exhibits", zoned)
+
     def to_dict(self) -> dict[str, Any]:
         """Give the content of `findings.json`, save what only the run knows (times, exit code)."""
         return {
@@ -230,12 +238,12 @@ class Report:
                 "runbook": self.runbook,
                 "timezone": self.timezone,
                 "now": clock.stamp(self.now),
-                "parameters": _plain(dict(self.parameters)),
+                "parameters": plain(dict(self.parameters)),
                 "sample_data": self.sample_data,
                 "inputs": [self._input(item) for item in self.inputs],
             },
-            "verdict": _plain(_fields(self.verdict)),
-            "coverage": _plain(_fields(self.coverage)),
+            "verdict": plain(_fields(self.verdict)),
+            "coverage": plain(_fields(self.coverage)),
             "findings": [_finding(item) for item in self.findings],
             "exhibits": {name: f"{name}.csv" for name in self.exhibits},
         }
@@ -244,7 +252,7 @@ class Report:
         age = None
         if self.now is not None and item.last_at is not None:
             age = max(0, int((self.now - item.last_at).total_seconds()))
-        return {**_plain(_fields(item)), "age_s": age}
+        return {**plain(_fields(item)), "age_s": age}
 
     def worst(self) -> Severity | None:
         """The worst severity among the findings that fail, None where nothing does."""
@@ -252,7 +260,7 @@ class Report:
         return min(failed, key=list(Severity).index, default=None)
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
-        return {**_shown(self), REPORT_MIME: self.to_dict()}
+        return {REPORT_MIME: self.to_dict(), **_shown(self)}
 
 
 Renderer = Callable[[object], dict[str, Any]]
@@ -274,11 +282,11 @@ def _fields(item: object) -> dict[str, Any]:
 
 
 def _finding(item: Finding) -> dict[str, Any]:
-    plain: dict[str, Any] = _plain(_fields(item))
-    return {**plain, "fingerprint": item.fingerprint}
+    return {**plain(_fields(item)), "fingerprint": item.fingerprint}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Give any value as JSON has it: amounts and times as text, no secret, nothing invisible."""
     if isinstance(value, Decimal):
         return money.plain(value)
     if isinstance(value, datetime):
@@ -288,11 +296,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str):
         return redact.visible(redact.secrets(value))
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, Sequence):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if hasattr(type(value), "__slots__") and hasattr(type(value), "__dataclass_fields__"):
-        return _plain(_fields(value))
+        return plain(_fields(value))
     return value
 
 

@@ -1,0 +1,112 @@
+"""The words in which a verdict is told: one place for pages, notebooks and the terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+GRADES = {"confirmed": "Confirmed", "likely": "Likely", "inconclusive": "Inconclusive"}
+"""How sure a verdict is, as a label."""
+
+RETRIES = {
+    "never": ("Do not retry.", "It fails the same way until the cause is removed."),
+    "window": ("Retry after the window.", "It can succeed once the window has rolled over."),
+    "after": ("Retry after the wait it names.", "The answer says how long to wait."),
+    "backoff": ("Back off and retry.", "Wait longer each time, and stop after a few attempts."),
+}
+"""The retry rule as an order and its reason."""
+
+NO_RETRY_RULE = (
+    "Do not re-send it by itself.",
+    "Look first whether it was done and billed: a second one could be a duplicate.",
+)
+"""Said where a cause is known and the contract gives no rule for sending again."""
+
+UNDECIDED = ("Hold retries until the cause is known.", "The data do not say whether one can help.")
+"""Said where no cause could be named."""
+
+NOTHING_TO_RETRY = ("Nothing to retry.", "The request was answered whole.")
+"""Said where nothing failed."""
+
+DOMAINS = {
+    "caller": "the caller: the client or its network",
+    "key": "the key: whoever owns it",
+    "account": "the account: whoever pays for it",
+    "gateway": "the gateway",
+    "upstream": "the upstream: the provider of the model",
+}
+"""Whose side must act."""
+
+SEVERITIES = ("critical", "high", "medium", "low", "info")
+"""Severities, worst first."""
+
+
+def retry(cause: str | None, rule: str | None) -> tuple[str, str]:
+    """Tell in words whether to send again.
+
+    Args:
+        cause: Cause of the verdict; None where none could be named.
+        rule: never, window, after or backoff; None where the contract gives none.
+
+    Returns:
+        An order such as "Do not retry.", and the reason for it.
+    """
+    if rule in RETRIES:
+        return RETRIES[rule]
+    if cause == "success":
+        return NOTHING_TO_RETRY
+    return UNDECIDED if cause is None else NO_RETRY_RULE
+
+
+def domain(name: str | None) -> str:
+    """Tell in words whose side must act; "undecided" where the data do not say."""
+    return DOMAINS.get(name or "", name or "undecided")
+
+
+def share(value: float | None) -> str:
+    """Write a share for people: "97.0 %", "unknown" where it could not be measured."""
+    return "unknown" if value is None else f"{value * 100:.1f} %"
+
+
+def lines(report: Mapping[str, Any], *, most: int = 6) -> list[str]:
+    """Tell the content of `findings.json` in a few lines of text, the answer first.
+
+    Args:
+        report: What `Report.to_dict()` gives.
+        most: Findings named at most; the others are counted.
+
+    Returns:
+        Lines without control characters, fit for a terminal.
+    """
+    verdict, coverage = report["verdict"], report["coverage"]
+    sample = "  [sample data]" if report["run"]["sample_data"] else ""
+    told = [f"{GRADES[verdict['grade']].upper()}: {verdict['title']}{sample}"]
+    told.append(" ".join(retry(verdict["cause"], verdict["retry"])))
+    cause = " ".join(part for part in (verdict["cause"], verdict["code"]) if part)
+    told.append(f"Cause: {cause or 'not known'}. Must act: {domain(verdict['domain'])}.")
+    told += _finding_lines(report["findings"], most)
+    told += [f"Not whole: {reason}" for reason in coverage["partial"]]
+    step = first_step(report)
+    return [*told, f"Next: {step}"] if step else told
+
+
+def first_step(report: Mapping[str, Any]) -> str:
+    """Give the first act to take in one line; empty where there is none."""
+    steps = [*report.get("next_steps", ())]
+    steps += [item["next_step"] for item in report["findings"] if item["next_step"]]
+    return step(steps[0]) if steps else ""
+
+
+def step(item: Mapping[str, Any]) -> str:
+    """Write one next step in one line: what, where, who."""
+    place = f" Where: {item['where']}." if item["where"] else ""
+    who = f" Who: {item['who']}." if item["who"] else ""
+    return f"{item['text']}{place}{who}"
+
+
+def _finding_lines(findings: Sequence[Mapping[str, Any]], most: int) -> list[str]:
+    shown = [item for item in findings if item["status"] != "pass"]
+    shown.sort(key=lambda item: SEVERITIES.index(item["severity"]))
+    told = [
+        f"  {item['severity'] if item['status'] == 'fail' else 'unknown':<8}  {item['title']}"
+        for item in shown[:most]
+    ]
+    return [*told, f"  … and {len(shown) - most} more"] if len(shown) > most else told
