@@ -1,13 +1,14 @@
 """Notebooks: calls and prose in one order, committed clean, and readable by papermill whole."""
 
 import ast
+import json
 import re
 import tokenize
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import pytest
+import papermill
 
 WORD = re.compile(r"[a-z]+(-[a-z]+)*")
 FIRST = [("title", "markdown"), ("parameters", "code"), ("load", "code"), ("verdict", "code")]
@@ -50,6 +51,15 @@ def test_notebooks_are_committed_without_outputs(notebooks: list[Any]) -> None:
     for notebook in notebooks:
         ran = [cell["id"] for cell in notebook.code if cell["outputs"] or cell["execution_count"]]
         assert ran == [], notebook.path.name
+
+
+def test_notebooks_keep_no_trace_of_a_machine(notebooks: list[Any]) -> None:
+    """Whoever saves one must not change lines that say which Python ran it."""
+    for notebook in notebooks:
+        metadata = json.loads(notebook.path.read_text(encoding="utf-8"))["metadata"]
+        assert metadata.keys() <= {"kernelspec", "language_info", "title"}, notebook.path.name
+        assert metadata["kernelspec"]["name"] == "python3"
+        assert metadata.get("language_info", {}).keys() <= {"name"}, notebook.path.name
 
 
 def test_cells_are_short(notebooks: list[Any]) -> None:
@@ -137,7 +147,6 @@ def test_every_parameter_has_a_type_a_default_and_help(notebooks: list[Any]) -> 
 
 def test_papermill_sees_every_parameter(notebooks: list[Any]) -> None:
     """`runbook describe` and every scheduler read parameters through papermill's inspection."""
-    papermill = pytest.importorskip("papermill")
     for notebook in notebooks:
         seen = papermill.inspect_notebook(str(notebook.path))
         wanted = _parameters(notebook)
