@@ -7,7 +7,7 @@ machine is a ratio of two things measured in the same run. Ends with 1 where a f
 import importlib.util
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -35,6 +35,9 @@ TARGETS = {
     "add CSV memory": Target(reach=1.0),
     "short test run": Target(reach=4.0),
 }
+
+
+WIDTHS = (30, 8, 6, 6, 5, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,18 +85,9 @@ def figures(rows: int, only: str) -> Iterator[Figure]:
             yield from module.measure(rows)
 
 
-def table(lines: list[Line]) -> str:
-    """Lay the lines out as text, one a line."""
-    heads = ("name", "figure", "reach", "wished", "unit", "result")
-    rows = [
-        (one.name, *map(_number, (one.figure, one.reach, one.wished)), one.unit, one.result)
-        for one in lines
-    ]
-    widths = [max(len(row[place]) for row in [heads, *rows]) for place in range(len(heads))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in [heads, *rows]
-    )
+def row(cells: Sequence[str]) -> str:
+    """Lay one line of the table out."""
+    return "  ".join(map(str.ljust, cells, WIDTHS)).rstrip()
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -102,11 +96,16 @@ def table(lines: list[Line]) -> str:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def main(rows: int, only: str, *, as_json: bool) -> None:
     """Measure, and print each figure beside what it must reach."""
-    lines = [judge(figure) for figure in figures(rows, only)]
+    lines = []
+    if not as_json:
+        click.echo(row(("name", "figure", "reach", "wished", "unit", "result")))
+    for figure in figures(rows, only):
+        lines.append(line := judge(figure))
+        if not as_json:  # at once: some figures take minutes
+            numbers = map(_number, (line.figure, line.reach, line.wished))
+            click.echo(row((line.name, *numbers, line.unit, line.result)))
     if as_json:
         click.echo(json.dumps([asdict(line) for line in lines], indent=2))
-    else:
-        click.echo(table(lines))
     sys.exit(any(line.result.startswith("short") for line in lines))
 
 
