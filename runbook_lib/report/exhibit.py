@@ -6,10 +6,10 @@ from zoneinfo import ZoneInfo
 from runbook_lib import clock, findings, money, redact
 from runbook_lib.report import figures, markup, minutes, tables, timeline
 
-Drawer = Callable[..., tuple[bytes, str]]
+Drawer = Callable[..., figures.Picture]
 
 CHARTS: dict[str, Drawer] = {"timeline": timeline.picture, "minutes": minutes.picture}
-"""How each chart is drawn: frame and zone in, picture and its words out."""
+"""How each chart is drawn: frame and zone in, picture out."""
 
 
 def counted(item: findings.Exhibit) -> str:
@@ -29,22 +29,26 @@ def counted(item: findings.Exhibit) -> str:
 def html(item: findings.Exhibit) -> tuple[str, str]:
     """Make the HTML of an exhibit, and its words."""
     zone = clock.zone(item.timezone)
-    notes = " ".join(part for part in (item.note, counted(item)) if part)
-    note = markup.paragraph(markup.muted(markup.text(notes))) if notes else ""
     if item.chart in CHARTS:
-        return _charted(item, zone, note)
+        return _charted(item, zone)
     if item.frame.empty:
         told = f"{item.title}: none."
-        return markup.paragraph(f"<em>{markup.text(told)}</em>") + note, told
+        empty = markup.paragraph(f"<em>{markup.text(told)}</em>")
+        return empty + _note(item.note), redact.safe(told)
     table = tables.rows(item.frame, item.title, zone)
+    note = _note(" ".join(part for part in (item.note, counted(item)) if part))
     return f"{table}{note}", f"{redact.safe(item.title)}\n{tables.plain(item.frame, zone)}"
 
 
-def _charted(item: findings.Exhibit, zone: ZoneInfo, note: str) -> tuple[str, str]:
-    picture, told = CHARTS[item.chart](item.frame, zone, title=item.title)
-    figure = figures.html(picture, alt=told, caption=item.title)
+def _note(told: str) -> str:
+    return markup.paragraph(markup.muted(markup.text(told))) if told else ""
+
+
+def _charted(item: findings.Exhibit, zone: ZoneInfo) -> tuple[str, str]:
+    picture = CHARTS[item.chart](item.frame, zone, title=item.title)
     behind = ""
     if not item.frame.empty:
-        table = tables.rows(item.frame, item.title, zone)
+        table = tables.rows(item.frame, item.title, zone) + _note(counted(item))
         behind = markup.details(f"The rows behind it ({len(item.frame):,})", table)
-    return f"{figure}{note}{behind}", redact.visible(redact.secrets(told))
+    told = redact.visible(redact.secrets(picture.words))
+    return f"{figures.html(picture)}{_note(item.note)}{behind}", told

@@ -9,6 +9,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runbook_lib.report import markup
@@ -38,6 +39,15 @@ _STYLE: Any = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A picture (PNG), all it says in words, and the short form of them that stands under it."""
+
+    png: bytes
+    words: str
+    caption: str
+
+
 @contextmanager
 def drawing(width: float, height: float) -> Iterator["Figure"]:
     """Give an empty figure of a size in inches, in the house's style, without global state.
@@ -63,20 +73,14 @@ def png(figure: "Figure") -> bytes:
     return out.getvalue()
 
 
-def html(picture: bytes, *, alt: str, caption: str) -> str:
-    """Put a picture and its words into one piece of HTML.
-
-    Args:
-        picture: PNG.
-        alt: What it shows, with the numbers, for who cannot see it; raw text.
-        caption: What it shows, in short; raw text.
-    """
-    data = base64.b64encode(picture).decode("ascii")
+def html(picture: Picture) -> str:
+    """Put a picture and its words into one piece of HTML."""
+    data, caption = base64.b64encode(picture.png).decode("ascii"), markup.text(picture.caption)
     return (
         '<figure style="margin:8px 0;max-width:900px">'
-        f'<img alt="{markup.text(alt)}" src="data:image/png;base64,{data}" '
+        f'<img alt="{markup.text(picture.words)}" src="data:image/png;base64,{data}" '
         'style="width:100%;max-width:900px;height:auto;background-color:#ffffff;'
         'border-radius:4px">'
-        f'<figcaption style="font-size:13px;margin-top:4px">{markup.text(caption)}</figcaption>'
+        f'<figcaption style="font-size:13px;margin-top:4px">{caption}</figcaption>'
         "</figure>"
     )

@@ -55,23 +55,21 @@ def words(frame: "pd.DataFrame", marks: Mapping[str, Any], zone: ZoneInfo) -> st
     return f"{told} Marked: {'; '.join(said)}." if said else told
 
 
-def picture(frame: "pd.DataFrame", zone: ZoneInfo, *, title: str) -> tuple[bytes, str]:
+def picture(frame: "pd.DataFrame", zone: ZoneInfo, *, title: str) -> figures.Picture:
     """Draw failures above answered requests, on the reporting zone's clock.
 
     Args:
         frame: As `wider` takes it; `attrs` may hold the instants `onset`, `target` and `end`.
         zone: Zone of the axis.
         title: Title of the picture.
-
-    Returns:
-        The picture as PNG, and what it shows in words.
     """
     marks = {key: at for key, _ in _MARKS if isinstance(at := frame.attrs.get(key), datetime)}
     with figures.drawing(8.2, 3.7) as figure:
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[2.2, 1])
         if frame.empty:
             top.set_title(redact.safe(title, limit=90))
-            return figures.png(figure), "No request in this span."
+            told = f"{title}: no request in this span."
+            return figures.Picture(png=figures.png(figure), words=told, caption=told)
         bars, width = wider(frame)
         _bars(top, bars, width)
         _answered(bottom, bars, width)
@@ -79,7 +77,8 @@ def picture(frame: "pd.DataFrame", zone: ZoneInfo, *, title: str) -> tuple[bytes
         _clock(bottom, bars, zone)
         every = "minute" if width == 1 else f"{width} minutes"
         top.set_title(redact.safe(f"{title} (per {every})", limit=90))
-        return figures.png(figure), words(bars, marks, zone)
+        told = f"{title} (per {every}). {words(bars, marks, zone)}"
+        return figures.Picture(png=figures.png(figure), words=told, caption=told)
 
 
 def _bars(axes: "Axes", bars: "pd.DataFrame", width: int) -> None:
@@ -106,7 +105,7 @@ def _bars(axes: "Axes", bars: "pd.DataFrame", width: int) -> None:
         )
     axes.set_ylabel("failed")
     axes.set_ylim(0, max(1, bars["failed"].max()) * 1.3)
-    axes.legend(loc="upper right", frameon=False, fontsize=9, ncols=2)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False, fontsize=9, ncols=2)
     _whole_numbers(axes)
 
 
@@ -137,7 +136,18 @@ def _marks(axes: "Axes", marks: Mapping[str, datetime]) -> None:
             line = ":" if key == "target" else "--"
             place = untyped.date2num(marks[key])
             axes.axvline(place, color=figures.COLOURS["mark"], lw=1.1, ls=line)
-            axes.text(place, top * heights[key], f" {name}", size=9, va="top")
+            axes.text(place, top * heights[key], f" {name} ", **_beside(axes, place))
+
+
+def _beside(axes: "Axes", place: float) -> dict[str, Any]:
+    left, right = axes.get_xlim()
+    late = place > left + (right - left) * 0.8
+    return {
+        "size": 9,
+        "va": "top",
+        "ha": "right" if late else "left",
+        "bbox": {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
+    }
 
 
 def _clock(axes: "Axes", bars: "pd.DataFrame", zone: ZoneInfo) -> None:

@@ -71,6 +71,7 @@ def absent(value: Any) -> bool:
 
 def label(name: str) -> str:
     """Write the name of a column for people: `duration_ms` is "Duration (ms)"."""
+    name = "time" if name == "ts" else name
     stem, _, unit = name.rpartition("_")
     told = f"{stem} ({_UNITS[unit]})" if stem and unit in _UNITS else name
     told = told.replace("_", " ").strip() or "value"

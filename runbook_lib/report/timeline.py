@@ -72,8 +72,8 @@ def _attempt(line: Mapping[Any, Any], first: datetime, place: int) -> Attempt:
         length_s=length,
         wait_s=None if wait is None else float(wait) / 1000,
         outcome=outcome,
-        name=redact.safe(name, limit=32),
-        result=redact.safe(f"{told} · {span(length)}", limit=60),
+        name=redact.safe(name, limit=28),
+        result=f"{redact.safe(told, limit=34)} · {span(length)}",
     )
 
 
@@ -92,24 +92,28 @@ def words(drawn: Sequence[Attempt], total: int) -> str:
         for item in drawn[:12]
     )
     more = f"; and {total - 12} more" if total > 12 else ""
-    return f"Timeline of {total} attempt{'s' if total != 1 else ''}. {told}{more}."
+    return f"{counted(total)}. {told}{more}."
 
 
-def picture(frame: "pd.DataFrame", zone: ZoneInfo, *, title: str) -> tuple[bytes, str]:
-    """Draw the attempts of a call.
+def counted(total: int) -> str:
+    """Count attempts in words."""
+    return f"{total} attempt{'s' if total != 1 else ''}"
 
-    Returns:
-        The picture as PNG, and what it shows in words.
-    """
-    drawn = attempts(frame)
+
+def picture(frame: "pd.DataFrame", zone: ZoneInfo, *, title: str) -> figures.Picture:
+    """Draw the attempts of a call."""
+    drawn, caption = attempts(frame), f"{title}: {counted(len(frame))}."
     with figures.drawing(8.2, max(1.7, 1.15 + 0.42 * len(drawn))) as figure:
         axes = figure.subplots()
         _draw(axes, drawn)
         if drawn:
             at = clock.clock_time(frame["started_at"].min(), zone)
             axes.set_xlabel(f"seconds since {at}")
+            first, last = (frame["started_at"].iloc[place] for place in (0, -1))
+            caption = f"{caption[:-1]}, {clock.stamp(first)} to {clock.stamp(last)}."
         axes.set_title(redact.safe(title, limit=90))
-        return figures.png(figure), words(drawn, len(frame))
+        told = f"{title}. {words(drawn, len(frame))}"
+        return figures.Picture(png=figures.png(figure), words=told, caption=caption)
 
 
 def _draw(axes: "Axes", drawn: Sequence[Attempt]) -> None:
@@ -128,13 +132,16 @@ def _draw(axes: "Axes", drawn: Sequence[Attempt]) -> None:
             edgecolor="#444444",
             linewidth=0.6,
         )
-        axes.text(item.start_s + length + last * 0.012, place, item.result, va="center", size=9)
         if item.wait_s and place:
             _wait(axes, item, place, last)
     axes.set_yticks(range(len(drawn)), [item.name for item in drawn])
     axes.tick_params(axis="y", length=0)
-    axes.set_xlim(0, last * 1.42)
+    axes.set_xlim(-last * 0.01, last * 1.02)
     axes.set_ylim(len(drawn) - 0.4, -0.6)
+    results = axes.twinx()
+    results.set_ylim(axes.get_ylim())
+    results.set_yticks(range(len(drawn)), [item.result for item in drawn], size=9)
+    results.tick_params(axis="y", length=0)
     axes.grid(axis="x", color="#E3E3E3", linewidth=0.7)
     axes.set_axisbelow(True)
 
