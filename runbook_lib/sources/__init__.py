@@ -1,1 +1,157 @@
-"""Raw files to tidy rows, one file a source."""
+"""Raw files to tidy rows, one file a source.
+
+`read` opens one file safely, tells by its content what it is, and hands it to its reader; every
+reader stages one Parquet file with the columns of its table and says what it left out.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from runbook_lib.errors import InputError, UnknownSourceError
+from runbook_lib.sources.intake import Intake
+from runbook_lib.sources.opened import Opened, check, opened, safe_name
+
+__all__ = ["files", "read"]
+
+_Reader = Callable[..., Intake]
+
+
+def files(paths: Iterable[str | Path]) -> list[Path]:
+    """List the files that paths stand for.
+
+    Args:
+        paths: Files, which are taken as they are, and folders, which are searched.
+
+    Returns:
+        The files: of a folder its regular files, deep and in order of name; hidden ones and links
+        in it are left out. A file named twice stands once.
+
+    Raises:
+        InputError: a path is an address, does not exist, or is no regular file.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        folder = Path(path)
+        if "://" not in str(path) and _is_folder(folder):
+            found.update(dict.fromkeys(_inside(folder)))
+        else:
+            found[check(path)] = None
+    return list(found)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def _inside(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and not path.is_symlink()
+        and path.is_file()
+    )
+
+
+def read(
+    path: str | Path,
+    staging: Path,
+    *,
+    account: str = "",
+    field_map: Mapping[str, str] | None = None,
+    zone: ZoneInfo | None = None,
+) -> list[Intake]:
+    """Read one file, whatever its name says it is.
+
+    Args:
+        path: A regular local file; honest gzip is unpacked. Nothing is ever fetched.
+        staging: Folder for what is read, until the store takes it.
+        account: Account the rows belong to; empty where there is one.
+        field_map: Column of `calls` → dotted field, over the guess for logs of unknown make.
+        zone: Zone of times without an offset, which are refused without it.
+
+    Returns:
+        What was read; the staged file of each has exactly the columns of its table.
+
+    Raises:
+        InputError: the path cannot be read, or its content is broken, empty or a bomb.
+        UnknownSourceError: the content is that of no known source.
+        ParameterError: *field_map* names no column.
+    """
+    with opened(path, staging) as source:
+        try:
+            intake = _read(source, staging, account=account, field_map=field_map, zone=zone)
+        except MemoryError:
+            raise InputError(safe_name(path), "is too large", hint="split it") from None
+    return [replace(intake, notes=(*source.notes, *intake.notes))]
+
+
+def _read(
+    source: Opened,
+    staging: Path,
+    *,
+    account: str,
+    field_map: Mapping[str, str] | None,
+    zone: ZoneInfo | None,
+) -> Intake:
+    from runbook_lib.sources import sniff
+
+    kind = sniff.kind_of(source.path, source.source_file)
+    if kind == "settings":
+        return _settings(source, account)
+    rest = {"field_map": field_map} if kind == "call log" else {}
+    return _reader(kind)(
+        source.path,
+        staging,
+        source_file=source.source_file,
+        sha256=source.sha256,
+        account=account,
+        zone=zone,
+        **rest,
+    )
+
+
+def _reader(kind: str) -> _Reader:
+    """Load the reader of a kind of file."""
+    from runbook_lib.sources import audit, call_logs, gateway_answers, own_tables, refusals
+
+    if kind in ("usage export", "usage list"):
+        return _usage_reader(kind)
+    readers: dict[str, _Reader] = {
+        "refusals": refusals.read,
+        "call log": call_logs.read,
+        "audit": audit.read,
+        "key state": gateway_answers.read,
+        "table": own_tables.read,
+    }
+    return readers[kind]
+
+
+def _usage_reader(kind: str) -> _Reader:
+    from runbook_lib.sources import usage_export, usage_list
+
+    return usage_export.read if kind == "usage export" else usage_list.read
+
+
+def _settings(source: Opened, account: str) -> Intake:
+    """Take note of the console's public settings: they hold no rows."""
+    from runbook_lib.sources import lines
+
+    document = lines.document(source.path, source.source_file)
+    data = document.get("data") if isinstance(document, dict) else None
+    if not isinstance(data, dict):
+        raise UnknownSourceError(source.source_file, "broken JSON")
+    version, zone = (str(data.get(name) or "unknown") for name in ("version", "server_timezone"))
+    return Intake(
+        kind="console settings",
+        table="key_state",
+        source_file=source.source_file,
+        sha256=source.sha256,
+        account=account,
+        notes=(f"version {safe_name(version)}, server time zone {safe_name(zone)}",),
+    )

@@ -1,0 +1,164 @@
+"""Read live answers of `GET /v1/usage` and `GET /v1/models`: what a key may do, and its caps.
+
+An answer is saved as it came, or wrapped as `{"key_name", "status", "headers", "asked_at",
+"body"}`. Where nothing inside names the key, a file called `v1_usage_<key>.json` or
+`models_<key>.json` does.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from runbook_lib import money
+from runbook_lib.errors import InputError, RecordError
+from runbook_lib.schema import KEY_STATE
+from runbook_lib.sources import call_values
+from runbook_lib.sources.call_forms import code_of
+from runbook_lib.sources.intake import Intake
+from runbook_lib.sources.own_tables import moment
+from runbook_lib.sources.stage import Stage, clean
+
+Fields = dict[str, object]
+_NAME = re.compile(r"(?:v1_)?(usage|models)_(.+)\.json(?:\.gz)?")
+
+
+def read(
+    path: Path,
+    staging: Path,
+    *,
+    source_file: str,
+    sha256: str,
+    account: str = "",
+    zone: ZoneInfo | None = None,
+) -> Intake:
+    """Read one live answer for one key.
+
+    Args:
+        path: Plain JSON file.
+        staging: Folder for the Parquet file.
+        source_file: Name of the file as given; it may name the key.
+        sha256: Digest of its bytes as stored.
+        account: Account the key belongs to.
+        zone: Zone of times without an offset, which are refused without it.
+
+    Returns:
+        One row a window of the key, one for a list of models or a refusal. Amounts are rounded to
+        ten decimals; `isValid` is left out, as it is true for every key (contract §7, M).
+
+    Raises:
+        InputError: the JSON is broken.
+
+    Source: contract §7 (M).
+    """
+    document = _load(path, source_file)
+    stage = Stage(
+        KEY_STATE,
+        staging,
+        kind="live answer of a key",
+        source_file=source_file,
+        sha256=sha256,
+        account=account,
+    )
+    try:
+        fields = list(_rows(document, source_file, zone))
+    except RecordError as error:
+        stage.reject(1, None, error.reason)
+        fields = []
+    for number, row in enumerate(fields, start=1):
+        stage.add_fields(row, number)
+    if fields and fields[0].get("key_name") is None:
+        stage.notes.append("nothing names its key; save it as v1_usage_<key>.json")
+    return stage.finish()
+
+
+def _load(path: Path, source_file: str) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes().decode("utf-8-sig"), parse_float=Decimal)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise InputError(source_file, "is broken JSON", hint="fetch the answer again")
+    return value
+
+
+def _rows(document: Mapping[str, Any], source_file: str, zone: ZoneInfo | None) -> Iterator[Fields]:
+    wrapped = "body" in document
+    body = document["body"] if wrapped else document
+    body = body if isinstance(body, dict) else {}
+    status = call_values.status(document["status"]) if wrapped and document.get("status") else None
+    named = _NAME.fullmatch(source_file)
+    asked = document.get("asked_at") if wrapped else None
+    models = _models(body)
+    question = "models" if models is not None else "usage" if "mode" in body else None
+    base: Fields = {
+        "key_name": _text(document.get("key_name")) or (clean(named[2]) if named else None),
+        "asked_at": _when(asked, zone),
+        "question": question or (named[1] if named else None),
+        "status": status if wrapped else 200,
+        "code": None if question else _text(code_of(body)),
+        "models": models,
+    }
+    if question == "usage":
+        yield from _windows(base, body, zone)
+    else:
+        yield base
+
+
+def _models(body: Mapping[str, Any]) -> str | None:
+    listed = body.get("data", body.get("models"))
+    if not isinstance(listed, list):
+        return None
+    names = (item.get("id") or item.get("name") for item in listed if isinstance(item, dict))
+    return ",".join(clean(str(name).removeprefix("models/")) for name in names if name)
+
+
+def _windows(base: Fields, body: Mapping[str, Any], zone: ZoneInfo | None) -> Iterator[Fields]:
+    total = _object(_object(body.get("usage")).get("total"))
+    shared = base | {
+        "mode": _text(body.get("mode")),
+        "expires_at": _when(body.get("expires_at"), zone),
+        "balance_usd": _amount(body.get("balance")),
+        "cost_usd": _amount(total.get("actual_cost")),
+    }
+    windows = []
+    if isinstance(body.get("quota"), dict):
+        windows.append(("total", body["quota"]))
+    limits = body.get("rate_limits")
+    for limit in limits if isinstance(limits, list) else []:
+        if isinstance(limit, dict):
+            windows.append((_text(limit.get("window")), limit))
+    for name, window in windows:
+        yield shared | {
+            "window": name,
+            "limit_usd": _amount(window.get("limit")),
+            "used_usd": _amount(window.get("used")),
+            "remaining_usd": _amount(window.get("remaining")),
+            "reset_at": _when(window.get("reset_at"), zone),
+        }
+    if not windows:
+        yield shared
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    found = call_values.text(value)
+    return None if found is None else clean(found)
+
+
+def _when(value: object, zone: ZoneInfo | None) -> object:
+    return moment("time", value, zone) if isinstance(value, str) and value else None
+
+
+def _amount(value: object) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        return None
+    if not Decimal(value).is_finite() or abs(value) > money.LARGEST:
+        raise RecordError("amount is out of range")
+    return money.rounded(Decimal(value), money.SCALE)

@@ -1,0 +1,106 @@
+"""Read the console's list of failed requests, which has no ids (contract §7)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from runbook_lib.errors import InputError, RecordError
+from runbook_lib.schema import REFUSALS
+from runbook_lib.sources import call_values, lines
+from runbook_lib.sources.intake import Intake
+from runbook_lib.sources.own_tables import moment
+from runbook_lib.sources.stage import Stage, clean
+
+_TEXTS = {
+    "key_name": "key_name",
+    "model": "model",
+    "endpoint": "inbound_endpoint",
+    "category": "category",
+    "provider": "platform",
+    "ip_address": "client_ip",
+    "user_agent": "user_agent",
+    "group_name": "group_name",
+}
+
+
+def read(
+    path: Path,
+    staging: Path,
+    *,
+    source_file: str,
+    sha256: str,
+    account: str = "",
+    zone: ZoneInfo | None = None,
+) -> Intake:
+    """Read one answer of the console's list of failed requests.
+
+    Args:
+        path: Plain JSON file: the list's envelope, one page or several joined.
+        staging: Folder for the Parquet file.
+        source_file: Name of the file as given.
+        sha256: Digest of its bytes as stored.
+        account: Account the rows belong to.
+        zone: Zone of times without an offset, which are refused without it.
+
+    Returns:
+        What was read. Messages are left out: nothing may be decided by them.
+
+    Raises:
+        InputError: the JSON is broken, or holds no list of items.
+
+    Source: contract §7 (M).
+    """
+    items, total = list_of(lines.document(path, source_file), source_file)
+    stage = Stage(
+        REFUSALS,
+        staging,
+        kind="list of failed requests",
+        source_file=source_file,
+        sha256=sha256,
+        account=account,
+    )
+    if total is not None and total > len(items):
+        stage.notes.append(f"holds {len(items)} of {total} rows: fetch the other pages too")
+    try:
+        for number, item in enumerate(items, start=1):
+            try:
+                fields = _fields(item, zone)
+            except RecordError as error:
+                stage.reject(number, None, error.reason, str(item)[:400])
+                continue
+            stage.add_fields(fields, number)
+    except BaseException:
+        stage.drop()
+        raise
+    return stage.finish()
+
+
+def list_of(document: Any, source_file: str) -> tuple[list[Any], int | None]:
+    """Give the items of a console list and how many there are in all, where it tells.
+
+    Raises:
+        InputError: there is no list of items.
+    """
+    data = document.get("data") if isinstance(document, dict) else None
+    items = data.get("items") if isinstance(data, dict) else None
+    if not isinstance(data, dict) or not isinstance(items, list):
+        raise InputError(source_file, "is a broken list of the console", hint="fetch it again")
+    total = data.get("total")
+    return items, total if type(total) is int else None
+
+
+def _fields(item: object, zone: ZoneInfo | None) -> dict[str, object]:
+    if not isinstance(item, Mapping):
+        raise RecordError("no JSON object")
+    when = item.get("created_at")
+    if not isinstance(when, str) or not when:
+        raise RecordError("no time")
+    fields: dict[str, object] = {
+        column: None if (text := call_values.text(item.get(name))) is None else clean(text)
+        for column, name in _TEXTS.items()
+    }
+    code = item.get("status_code")
+    fields["status"] = None if code is None else call_values.status(code)
+    fields["ts"] = moment("time", when, zone)
+    return fields
