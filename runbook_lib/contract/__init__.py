@@ -37,6 +37,7 @@ from runbook_lib.contract.facts import (
 )
 from runbook_lib.contract.rows import ROWS, Row, Shape, Wait, joined_fix
 from runbook_lib.contract.statuses import Default, by_console_status, by_status
+from runbook_lib.contract.words import Cause, Domain, Retry
 
 __all__ = [
     "ADVISED_TIMEOUT_S",
