@@ -8,7 +8,7 @@ that of the recorder; OTLP is the JSON encoding of OpenTelemetry traces 1.x with
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from runbook_lib.schema import CALLS
 
@@ -58,8 +58,9 @@ def form_of(record: Mapping[str, Any]) -> str | None:
 
 def symbol(value: object) -> str | None:
     """Give the text if it reads like a code of the gateway: words of one case joined by "_"."""
-    if isinstance(value, str) and len(value) <= 64 and _SYMBOL.fullmatch(value.strip()):
-        return value.strip()
+    bare = value.strip() if isinstance(value, str) else ""
+    if len(bare) <= 64 and (_SYMBOL.fullmatch(bare) or bare == "rate limit exceeded"):
+        return bare
     return None
 
 
@@ -227,7 +228,7 @@ def _times(record: Mapping[str, Any]) -> Record:
     return times
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e18
 
 

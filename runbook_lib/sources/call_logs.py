@@ -104,7 +104,7 @@ def read(
     reader = _Reader(stage, look, guessed, zone)
     try:
         for line in _lines(path, whole):
-            reader.take(*line)
+            reader.take(line)
     except BaseException:
         stage.drop()
         raise
@@ -133,6 +133,8 @@ def _as_one_document(path: Path, source_file: str) -> list[Any] | None:
     if text is None or text.lstrip()[:1] not in ("{", "["):
         return None
     if text.lstrip()[0] == "{" and lines.parsed(text) is not lines.BROKEN:
+        return None
+    if path.stat().st_size > lines.LARGEST_DOCUMENT:
         return None
     value = lines.document(path, source_file)
     if isinstance(value, dict):
@@ -172,8 +174,9 @@ class _Reader:
         self.strict = others <= _OTHER_SHARE * (calls + others) or others == 1
         self.span = 0
 
-    def take(self, number: int, text: str, value: Any, ended: bool) -> None:
+    def take(self, line: Line) -> None:
         """Take one line."""
+        number, text, value, ended = line
         if value is lines.BROKEN:
             reason = "not UTF-8 or too long" if not text else "JSON that cannot be read"
             self.stage.reject(number, number, reason if ended else _CUT, text)
@@ -190,7 +193,7 @@ class _Reader:
         elif form == "litellm":
             self._row(call_forms.litellm(value), number, text, cleaned=cleaned, cached_told=False)
         elif self.guessed is not None:
-            self._guessed(value, number, text, cleaned=cleaned)
+            self._guessed(self.guessed, value, number, text, cleaned=cleaned)
         else:
             self._other(number, text, "no call")
 
@@ -213,17 +216,18 @@ class _Reader:
         else:
             self.stage.other_lines += 1
 
-    def _guessed(self, value: dict[str, Any], number: int, text: str, *, cleaned: bool) -> None:
-        assert self.guessed is not None
+    def _guessed(
+        self, guessed: FieldMap, value: dict[str, Any], number: int, text: str, *, cleaned: bool
+    ) -> None:
         try:
-            parts = self.guessed.read(value)
+            parts = guessed.read(value)
         except RecordError as error:
             self.stage.reject(number, number, error.reason, text)
             return
         if parts is None:
             self.stage.other_lines += 1
             return
-        end = self.guessed.ts_is_end
+        end = guessed.ts_is_end
         self._row(parts, number, text, cleaned=cleaned, cached_told=False, ts_is_end=end)
 
     def _spans(self, number: int, document: dict[str, Any], *, cleaned: bool) -> None:

@@ -199,9 +199,9 @@ def server(value: object) -> str | None:
 def _split(url: str) -> tuple[str | None, str]:
     try:
         parts = urlsplit(url)
-        return parts.hostname, parts.path
     except ValueError:
         return None, ""
+    return parts.hostname, parts.path
 
 
 def retry_after(value: object) -> float | None:

@@ -124,13 +124,14 @@ def _windows(base: Fields, body: Mapping[str, Any], zone: ZoneInfo | None) -> It
         "balance_usd": _amount(body.get("balance")),
         "cost_usd": _amount(total.get("actual_cost")),
     }
-    windows = []
+    windows: list[tuple[str | None, Mapping[str, Any]]] = []
     if isinstance(body.get("quota"), dict):
         windows.append(("total", body["quota"]))
     limits = body.get("rate_limits")
-    for limit in limits if isinstance(limits, list) else []:
-        if isinstance(limit, dict):
-            windows.append((_text(limit.get("window")), limit))
+    listed = (
+        [limit for limit in limits if isinstance(limit, dict)] if isinstance(limits, list) else []
+    )
+    windows.extend((_text(limit.get("window")), limit) for limit in listed)
     for name, window in windows:
         yield shared | {
             "window": name,
@@ -159,6 +160,7 @@ def _when(value: object, zone: ZoneInfo | None) -> object:
 def _amount(value: object) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         return None
-    if not Decimal(value).is_finite() or abs(value) > money.LARGEST:
+    amount = Decimal(value)
+    if not amount.is_finite() or abs(amount) > money.LARGEST:
         raise RecordError("amount is out of range")
-    return money.rounded(Decimal(value), money.SCALE)
+    return money.rounded(amount, money.SCALE)

@@ -76,7 +76,7 @@ def check(path: str | Path) -> Path:
     try:
         mode = Path(path).stat().st_mode
     except (OSError, ValueError) as error:
-        link = not isinstance(error, ValueError) and os.path.islink(path)
+        link = not isinstance(error, ValueError) and Path(path).is_symlink()
         what = "is a link that leads nowhere" if link else "does not exist or cannot be reached"
         raise InputError(shown, what, hint="check the path") from None
     if stat.S_ISDIR(mode):
@@ -125,9 +125,8 @@ def _digest(path: Path) -> tuple[str, bytes]:
     except OSError as error:
         what = f"cannot be read ({error.strerror or 'input error'})"
         raise InputError(safe_name(path), what, hint="check its permissions") from None
-    if not head.strip(b"\xef\xbb\xbf \t\r\n"):
-        if path.stat().st_size <= len(head):
-            raise InputError(safe_name(path), "is empty", hint="export it again")
+    if not head.strip(b"\xef\xbb\xbf \t\r\n") and path.stat().st_size <= len(head):
+        raise InputError(safe_name(path), "is empty", hint="export it again")
     return digest.hexdigest(), head
 
 

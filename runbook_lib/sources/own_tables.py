@@ -37,6 +37,7 @@ _WORDS: dict[tuple[str, str], tuple[str, ...]] = {
     ("budget", "currency"): ("USD", "CNY"),
     ("prices", "token_kind"): ("input", "output", "cache_read", "cache_write", "cache_write_1h"),
 }
+_MONTH = re.compile(r"\d{4}-(?:0[1-9]|1[0-2])")
 _FILLED = frozenset({"account", "source_file", "row_number"})
 
 
@@ -138,12 +139,10 @@ def _fields(
 def _whole_row(table: Table, fields: dict[str, object]) -> None:
     """Refuse rows whose values contradict each other."""
     start, end = fields.get("start"), fields.get("end")
-    if table is PLANNED and isinstance(start, datetime) and isinstance(end, datetime):
-        if end <= start:
-            raise RecordError("end is not after start")
-    if table is BUDGET:
-        if not re.fullmatch(r"\d{4}-(?:0[1-9]|1[0-2])", str(fields["month"] or "")):
-            raise RecordError("month is not YYYY-MM")
+    if isinstance(start, datetime) and isinstance(end, datetime) and end <= start:
+        raise RecordError("end is not after start")
+    if table is BUDGET and not _MONTH.fullmatch(str(fields["month"] or "")):
+        raise RecordError("month is not YYYY-MM")
     if table is KEYS and redact.has_secret(str(fields["key_name"])):
         raise RecordError("key_name is a key, not its name")
 

@@ -57,9 +57,8 @@ def _json_kind(path: Path, head: str, source_file: str) -> Kind:
     value = None if text is None else lines.parsed(text)
     if isinstance(value, dict):
         return _record_kind(value, source_file)
-    if text is not None and text.lstrip().rstrip() not in ("{", "[") and text.lstrip()[0] == "{":
-        if head.count("\n{") > 0:
-            return "call log"
+    if path.stat().st_size > lines.LARGEST_DOCUMENT and _any_record(head):
+        return "call log"
     whole = lines.document(path, source_file)
     if isinstance(whole, dict):
         return _record_kind(whole, source_file)
