@@ -71,7 +71,8 @@ def own(record: Mapping[str, Any]) -> Parts:
     for name, value in record.items():
         column = OWN.get(name)
         if column is None:
-            rest[name] = value
+            if name != "http.request.method":
+                rest[name] = value
         elif raw.get(column) is None:
             raw[column] = value
     return raw, rest

@@ -23,6 +23,7 @@ from runbook_lib.sources.stage import Stage
 
 KINDS = {"own": "call log", "otlp": "OTLP spans", "litellm": "LiteLLM log", "": "application log"}
 _SAMPLES_A_SHAPE, _SAMPLES, _OTHER_SHARE = 50, 4000, 0.05
+_LOOK = 2000
 _CUT = "cut off: the last line is not whole"
 
 Line = tuple[int, str, Any, bool]
@@ -31,7 +32,7 @@ Line = tuple[int, str, Any, bool]
 
 @dataclass(slots=True, kw_only=True)
 class _Look:
-    """What a first look at the whole log shows."""
+    """What a first look shows: at the whole of a log of unknown make, else at its beginning."""
 
     forms: Counter[str] = field(default_factory=Counter)
     unknown: int = 0
@@ -88,8 +89,10 @@ def read(
     """
     whole = _as_one_document(path, source_file)
     look = _Look()
-    for _, _, value, _ in _lines(path, whole):
+    for number, _, value, _ in _lines(path, whole):
         look.take(value)
+        if number >= _LOOK and look.forms and not field_map:
+            break
     guessed = _guess(look, field_map or {}, source_file)
     if not look.forms and guessed is None:
         raise UnknownSourceError(source_file, _looks_like(look))

@@ -80,7 +80,11 @@ def text(value: object) -> str | None:
     """Read a text; a list is joined by commas; blank or "-" means absent."""
     if isinstance(value, str):
         bare = value.strip()
-    elif isinstance(value, list | tuple):
+        if 4 < len(bare) <= TEXT_LIMIT:
+            return bare
+    elif isinstance(value, list):
+        if len(value) == 1:
+            return text(value[0])
         bare = ",".join(part for item in value if (part := text(item)) is not None)
     elif value is None or isinstance(value, dict):
         return None

@@ -8,6 +8,7 @@ is masked, and a text of more than a few words is left out.
 import json
 import math
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from runbook_lib import redact
@@ -52,6 +53,7 @@ def _leaves(fields: Mapping[str, Any], prefix: str, depth: int) -> Iterator[tupl
             yield (path if path.isascii() and len(path) < 80 else clean(path)[:80]), harmless
 
 
+@lru_cache(maxsize=4096)
 def _told(name: str) -> bool:
     """Tell whether a name says that its value must not be kept."""
     return (
