@@ -34,7 +34,7 @@ def files(paths: Iterable[str | Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for path in paths:
         folder = Path(path)
-        if "://" not in str(path) and _is_folder(folder):
+        if _is_folder(folder):
             found.update(dict.fromkeys(_inside(folder)))
         else:
             found[check(path)] = None

@@ -65,7 +65,7 @@ def symbol(value: object) -> str | None:
 
 
 def own(record: Mapping[str, Any]) -> Parts:
-    """Read one line of our own log (DESIGN §4)."""
+    """Read one line of our own log."""
     raw: Record = {}
     rest: Record = {}
     for name, value in record.items():

@@ -148,7 +148,7 @@ def _as_one_document(path: Path, source_file: str) -> list[Any] | None:
 def _lines(path: Path, whole: list[Any] | None) -> Iterator[Line]:
     if whole is not None:
         for number, value in enumerate(whole, start=1):
-            yield number, _text_of(value), value if isinstance(value, dict) else None, True
+            yield number, "", value if isinstance(value, dict) else None, True
         return
     for number, raw, ended in lines.raw_lines(path):
         text = None if raw is None else lines.decoded(raw)
@@ -156,12 +156,6 @@ def _lines(path: Path, whole: list[Any] | None) -> Iterator[Line]:
             yield number, "", lines.BROKEN, True
         else:
             yield number, text, lines.parsed(text), ended
-
-
-def _text_of(value: object) -> str:
-    import json
-
-    return json.dumps(value)
 
 
 class _Reader:
@@ -187,7 +181,7 @@ class _Reader:
         if value is None:
             self._other(number, text, "no JSON object")
             return
-        cleaned = redact.suspect(text) or "\\u" in text
+        cleaned = not text or "\\" in text or redact.suspect(text)
         form = call_forms.form_of(value)
         if form == "otlp":
             self._spans(number, value, cleaned=cleaned)

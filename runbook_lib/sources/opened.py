@@ -27,7 +27,7 @@ LARGEST_RATIO = 300
 
 _FREE_TO_GROW = 1024 * 1024
 _CHUNK = 1024 * 1024
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:/+")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+:/+")
 _OTHER_PACKING = {
     b"PK\x03\x04": "a zip archive (or a workbook)",
     b"PK\x05\x06": "an empty zip archive",
@@ -107,6 +107,9 @@ def opened(path: str | Path, staging: Path) -> Iterator[Opened]:
         _refuse_other_bytes(head, safe_name(path))
         if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
             real, notes = _as_utf8(real, staging, made), (*notes, "read as UTF-16")
+            head = _head(real)
+        if b"\r" in head and b"\n" not in head:
+            real, notes = _with_newlines(real, staging, made), (*notes, "its lines end in CR")
         name = Path(path).name
         yield Opened(path=real, source_file=safe_name(name), sha256=digest, notes=notes)
     finally:
@@ -190,6 +193,13 @@ def _refuse_other_bytes(head: bytes, shown: str) -> None:
     odd = sum(byte < 9 or 13 < byte < 32 for byte in head if byte != 27)
     if odd > len(head) // 50 + 2:
         raise UnknownSourceError(shown, "binary data")
+
+
+def _with_newlines(path: Path, staging: Path, made: list[Path]) -> Path:
+    with path.open("rb") as source, _copy(staging, made) as target:
+        while chunk := source.read(_CHUNK):
+            target.write(chunk.replace(b"\r", b"\n"))
+    return made[-1]
 
 
 def _as_utf8(path: Path, staging: Path, made: list[Path]) -> Path:

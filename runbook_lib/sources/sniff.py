@@ -13,6 +13,8 @@ Kind = Literal[
 ]
 
 _HEAD = 256 * 1024
+_LOOK_AHEAD = 32 * 1024 * 1024
+_FEWEST_COLUMNS = 6
 
 
 def kind_of(path: Path, source_file: str) -> Kind:
@@ -36,13 +38,16 @@ def kind_of(path: Path, source_file: str) -> Kind:
         return _json_kind(path, head, source_file)
     if any(isinstance(lines.parsed(line), dict) for line in head.splitlines()[:2000]):
         return "call log"
-    return _csv_kind(head, source_file)
+    return _csv_kind(path, head, source_file)
 
 
-def _csv_kind(head: str, source_file: str) -> Kind:
+def _csv_kind(path: Path, head: str, source_file: str) -> Kind:
     names = csv_rows.header(head.splitlines()[0])
-    if len(names) < 2:
-        raise UnknownSourceError(source_file, "plain text")
+    if len(names) < _FEWEST_COLUMNS and own_tables.table_of(names) is None:
+        if _any_record_later(path):
+            return "call log"
+        if len(names) < 2:
+            raise UnknownSourceError(source_file, "plain text")
     if audit.is_audit(names):
         return "audit"
     return "usage export" if own_tables.table_of(names) is None else "table"
@@ -71,6 +76,19 @@ def _json_kind(path: Path, head: str, source_file: str) -> Kind:
 
 def _any_record(head: str) -> bool:
     return any(isinstance(lines.parsed(line), dict) for line in head.splitlines()[:2000])
+
+
+def _any_record_later(path: Path) -> bool:
+    """Look further into a log that begins with plain text, such as the start of a program."""
+    seen = 0
+    for _, raw, _ in lines.raw_lines(path):
+        seen += len(raw or b"")
+        text = lines.decoded(raw) if raw is not None and raw.startswith(b"{") else None
+        if text is not None and isinstance(lines.parsed(text), dict):
+            return True
+        if seen > _LOOK_AHEAD:
+            break
+    return False
 
 
 def _console_list(head: str) -> Kind | None:

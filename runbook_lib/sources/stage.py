@@ -32,8 +32,8 @@ def instant(value: int | None) -> datetime | None:
 
 def clean(text: str) -> str:
     """Make a text fit for the lake: no secret, no NUL and no half of a surrogate pair."""
-    whole = text.encode("utf-8", "replace").decode("utf-8")
-    return redact.secrets(whole.replace("\x00", "\ufffd"))
+    whole = text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")
+    return redact.secrets(whole) if redact.suspect(whole) else whole
 
 
 def arrow_type(kind: str) -> "pa.DataType":
