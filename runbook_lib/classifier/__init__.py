@@ -51,12 +51,13 @@ def classify(
     held = reading.read(
         body, content_type=_first(found, "content-type").lower(), promised=_promised(found)
     )
-    if status is None:
+    number = judge.number(status)
+    if number is None:
         judged = judge.of(("unknown",))
-    elif 200 <= status < 300:
-        judged = _accepted(status, held, wait)
+    elif 200 <= number < 300:
+        judged = _accepted(number, held, wait)
     else:
-        judged = judge.refused(status, _symbols(held, status), wait)
+        judged = judge.refused(number, _symbols(held, number), wait)
     return replace(judged, retry_after_s=seconds, request_ids=request_ids(headers))
 
 
@@ -70,11 +71,11 @@ def _accepted(status: int, body: Body, wait: Wait) -> Classification:
         return _decoded(body.value, wait)
     if body.kind is Kind.CUT:
         return _cut(body, wait)
-    if body.kind is Kind.UNREAD or (body.kind is Kind.TEXT and body.short):
-        return judge.of(("unknown", "success"))
     if body.kind is Kind.EMPTY and status in (204, 205):
         return judge.of(("success",))
-    return judge.of(("unknown",))
+    if body.kind is Kind.TEXT and not body.short:
+        return judge.of(("unknown",))
+    return judge.of(("unknown", "success"))
 
 
 def _decoded(value: Any, wait: Wait) -> Classification:

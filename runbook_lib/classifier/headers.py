@@ -68,8 +68,11 @@ def retry_after(found: Mapping[str, list[str]]) -> tuple[Wait, float | None]:
 
 
 def wait_of(seconds: float | None) -> Wait:
-    """Tell a short wait from a long one; None is no header, a negative or endless one unusable."""
-    if seconds is None:
+    """Tell a short wait from a long one; None and NaN are no header, as tables have it.
+
+    A negative or endless wait is unusable.
+    """
+    if seconds is None or math.isnan(seconds):
         return Wait.ABSENT
     if not math.isfinite(seconds) or seconds < 0:
         return Wait.UNUSABLE

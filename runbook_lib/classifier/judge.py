@@ -104,6 +104,14 @@ def of(
     )
 
 
+def number(status: object) -> int | None:
+    """Give a status as a number; None for every form a table has for "no answer came"."""
+    try:
+        return int(status)  # type: ignore[call-overload]
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
 def shown(code: str | None) -> str | None:
     """Make a code fit to be shown: no secret, visible characters, bounded."""
     return redact.safe(code, limit=LONGEST_CODE) if code else None
@@ -117,8 +125,7 @@ def refused(status: int, found: Symbols, wait: Wait) -> Classification:
             if row.fits(wait, found.shape) and _may_lack_a_code(name, found):
                 return _by_row(row, code, wait)
     if found.shape is Shape.CONSOLE:
-        default = contract.by_console_status(status)
-        return of(default.causes, code=code, mark=default.mark)
+        return _by_console(status, found, wait)
     if found.names and found.shape is not Shape.GOOGLE:
         return _elsewhere(status, found, wait) or _new_code(status, code, wait)
     return _by_status(status, found, wait)
@@ -205,6 +212,14 @@ def _elsewhere(status: int, found: Symbols, wait: Wait) -> Classification | None
     generic = not _GENERIC.isdisjoint(found.names)
     more = contract.by_status(status, wait).causes if generic else ()
     return _by_rows(rows, found.names[0], more)
+
+
+def _by_console(status: int, found: Symbols, wait: Wait) -> Classification:
+    """Judge what the console says; a code of the door tells what, not which of both refused."""
+    default = contract.by_console_status(status)
+    causes = tuple(cause for row in _rows_of(found, wait) for cause in row.causes)
+    code = found.names[0] if found.names else None
+    return of((*causes, *default.causes), code=code, mark=default.mark)
 
 
 def _new_code(status: int, code: str | None, wait: Wait) -> Classification:

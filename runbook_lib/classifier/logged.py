@@ -52,23 +52,23 @@ def classify_logged(
 
     Source: contract §3 and §4; DESIGN §4 for the fields of a line.
     """
-    kind = (content_type or "").lower()
+    number, kind, name = judge.number(status), _word(content_type).lower(), _word(error_type)
     if stream_end in _LEFT:
         judged = judge.of(("client_abandoned_stream",))
-    elif status is None:
-        judged = _no_answer(error_type)
-    elif 200 <= status < 300:
-        judged = _accepted(_symbols(code, kind), error_type, stream_end, kind)
-        if judged.cause == "success" and not kind and _lacks_version(path or ""):
+    elif number is None:
+        judged = _no_answer(name)
+    elif 200 <= number < 300:
+        judged = _accepted(_symbols(_word(code), kind), name, stream_end, kind)
+        if judged.cause == "success" and not kind and _lacks_version(_word(path)):
             judged = judge.of(("success", "wrong_base_path"))
     else:
-        named = code or (error_type if judge.is_code(error_type) else None)
-        judged = judge.refused(status, _symbols(named, kind), heads.wait_of(retry_after_s))
+        named = _word(code) or (name if judge.is_code(name) else "")
+        judged = judge.refused(number, _symbols(named, kind), heads.wait_of(retry_after_s))
     return judged
 
 
 def _accepted(
-    found: Symbols, error_type: str | None, stream_end: str | None, content_type: str
+    found: Symbols, error_type: str, stream_end: str | None, content_type: str
 ) -> Classification:
     if "html" in content_type:
         return judge.of(("wrong_base_path",))
@@ -83,9 +83,9 @@ def _accepted(
     return judge.of(("success",))
 
 
-def _no_answer(error_type: str | None) -> Classification:
+def _no_answer(error_type: str) -> Classification:
     """Judge an attempt that got no answer, by the name of its exception."""
-    name = (error_type or "").rpartition(".")[2].lower().replace("_", "")
+    name = error_type.rpartition(".")[2].lower().replace("_", "")
     if any(word in name for word in _BAD_TLS):
         return judge.of(("unknown",), retry=Retry.NEVER)
     if any(word in name for word in _NEVER_SENT):
@@ -97,10 +97,14 @@ def _no_answer(error_type: str | None) -> Classification:
     return judge.of(("unknown",))
 
 
-def _symbols(code: str | None, content_type: str) -> Symbols:
-    names = (code,) if code and not code.isdigit() else ()
-    if names:
-        return Symbols(names=names, shape=shape_of(names))
+def _word(value: object) -> str:
+    """Give a text; empty for every form a table has for null."""
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _symbols(code: str, content_type: str) -> Symbols:
+    if code and not code.isdigit():
+        return Symbols(names=(code,), shape=shape_of((code,)))
     if "html" in content_type or "text/plain" in content_type:
         return Symbols(shape=Shape.PLAIN)
     return Symbols(shape=Shape.UNREAD)

@@ -79,7 +79,7 @@ def read(body: Any, *, content_type: str = "", promised: int | None = None) -> B
     text = _decoded(body)
     start = text.lstrip()
     if not start:
-        return Body(kind=Kind.EMPTY)
+        return Body(kind=Kind.STREAM if "event-stream" in content_type else Kind.EMPTY)
     if start[0] == "<" or ("html" in content_type and start[0] not in "{["):
         return Body(kind=Kind.PAGE)
     if _is_stream(start, content_type):

@@ -88,6 +88,12 @@ def _row(
 
 
 _REQUEST = ("request_malformed", "request_rejected", "request_rejected_by_upstream")
+_GOOGLE_REQUEST = (
+    "request_malformed",
+    "request_rejected_by_upstream",
+    "wrong_protocol_for_key",
+    "key_in_query",
+)
 _NO_WAIT = (Wait.ABSENT, Wait.UNUSABLE)
 _GOOGLE = (Shape.GOOGLE,)
 _PASSED = (Shape.PASSED_ON,)
@@ -168,8 +174,15 @@ ROWS: tuple[Row, ...] = (
     _row(401, ("TOKEN_EXPIRED", "TOKEN_REVOKED"), ("console_token_invalid",), "F"),
     _row(401, ("INVALID_CREDENTIALS",), ("console_login_wrong",), "M"),
     _row(403, ("FORBIDDEN",), ("operator_only", "console_request_rejected"), "F"),
+    _row(
+        403,
+        ("GROUP_NOT_ALLOWED",),
+        ("group_not_allowed", "console_request_rejected"),
+        "F",
+        shape=_CONSOLE,
+    ),
     # Google's shape has no symbol of its own: its word repeats the status (contract §3.1).
-    _row(400, ("INVALID_ARGUMENT",), (*_REQUEST, "wrong_protocol_for_key"), "M", shape=_GOOGLE),
+    _row(400, ("INVALID_ARGUMENT",), _GOOGLE_REQUEST, "M", shape=_GOOGLE),
     _row(
         401,
         ("UNAUTHENTICATED",),
@@ -207,7 +220,7 @@ ROWS: tuple[Row, ...] = (
     _row(
         429,
         ("RESOURCE_EXHAUSTED",),
-        ("user_rpm", "group_rpm"),
+        ("user_rpm", "group_rpm", "ip_blocked_after_bad_keys"),
         "M",
         wait=(Wait.SHORT,),
         shape=_GOOGLE,
