@@ -1,5 +1,6 @@
 """Reports for people: HTML for notebooks and pages, text for terminals, CSV for the rows."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from runbook_lib import findings
@@ -36,7 +37,8 @@ def render(item: object) -> dict[str, Any]:
             "text/plain": "\n".join(numbered) or "Nothing to do.",
         }
     if isinstance(item, card.Card):
-        return {"text/html": card.html(item), "text/plain": card.plain(item)}
+        now = datetime.now(UTC)  # of the reader: how old the data are while they are looked at
+        return {"text/html": card.html(item, now), "text/plain": card.plain(item, now)}
     return {"text/plain": repr(item)}
 
 

@@ -1,6 +1,7 @@
 """A whole Report as HTML: the verdict first, then what it stands on, then how good the data are."""
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 from runbook_lib import clock, findings, money
@@ -20,7 +21,7 @@ def html(report: findings.Report) -> str:
         [
             markup.box(_verdict(report), tone=tone(report)),
             _findings(report, zone),
-            _quality(report.coverage),
+            _quality(report),
             inputs(report.inputs, zone),
         ]
     )
@@ -163,8 +164,8 @@ def _evidence(item: Finding) -> str:
     return markup.details(summary, markup.table(f"Evidence: {item.title}", heads, rows) + more)
 
 
-def _quality(coverage: findings.Coverage) -> str:
-    told = []
+def _quality(report: findings.Report) -> str:
+    coverage, told = report.coverage, _age(report)
     if coverage.join_rate is not None:
         told.append(f"{words.share(coverage.join_rate)} of answered calls joined to usage rows")
     if coverage.unpriced_share is not None:
@@ -173,6 +174,14 @@ def _quality(coverage: findings.Coverage) -> str:
     lines += [f"<strong>Not whole:</strong> {markup.text(part)}" for part in coverage.partial]
     lines += [f"Gap: {markup.text(part)}" for part in coverage.gaps]
     return markup.heading("How good the data are") + bullets(lines) if lines else ""
+
+
+def _age(report: findings.Report) -> list[str]:
+    last = max((item.last_at for item in report.inputs if item.last_at), default=None)
+    if last is None or report.now is None:
+        return []
+    at = clock.clock_time(report.now, clock.zone(report.timezone))
+    return [f"The newest row is {clock.ago(max(report.now - last, timedelta(0)))} old at {at}"]
 
 
 def bullets(lines: Iterable[str]) -> str:

@@ -1,98 +1,89 @@
 """The intake card of a store: what it holds, how fresh it is, and what was left out."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol, runtime_checkable
 from zoneinfo import ZoneInfo
 
 from runbook_lib import clock, findings, redact
 from runbook_lib.report import answer, markup, tables
 
-_NAMES = ("Kind", "Files", "Rows", "Rejected", "First", "Last", "Age")
+MOST_NOTES = 12
+"""Notes that are shown; the others are counted."""
+
+_UTC = ZoneInfo("UTC")
+_RIGHT = ("Rows", "Repeated")
 
 
 @runtime_checkable
 class Card(Protocol):
-    """What any intake card has, whoever keeps the rows."""
+    """What any intake card has, whoever keeps the rows.
 
+    Attributes:
+        tables: Each with `table`, `rows`, `repeated`, `first_at` and `last_at`.
+        inputs: The files taken in.
+        rejected: Rejected rows by reason.
+        notes: What people should know of the files.
+        sample: Whether the data are made up.
+    """
+
+    tables: Sequence[Any]
     inputs: Sequence[findings.Input]
+    rejected: Mapping[str, int]
     notes: Sequence[str]
+    sample: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """All files of one kind: rows used and rejected, and the span of their times."""
+def html(card: Card, now: datetime) -> str:
+    """Make the HTML of a card; made-up data have no age."""
+    heads = ["Table", "Rows", "Repeated", "First", "Last", *([] if card.sample else ["Age"])]
+    rows = [_row(line, None if card.sample else now) for line in card.tables]
+    label = markup.badge("sample data", "info") if card.sample else ""
+    table = markup.table(
+        "What the store holds", [markup.header(name, right=name in _RIGHT) for name in heads], rows
+    )
+    told = "".join(
+        answer.bullets(markup.text(line) for line in lines) if lines else ""
+        for lines in (_rejected(card), _notes(card))
+    )
+    return f"{label}{table}{told}{answer.inputs(card.inputs, _UTC)}"
 
-    kind: str
-    files: int
-    rows: int
-    rejected: int
-    first_at: datetime | None
-    last_at: datetime | None
+
+def plain(card: Card, now: datetime) -> str:
+    """Write a card as text."""
+    told = [_told(line, None if card.sample else now) for line in card.tables]
+    told += [f"- {line}" for line in (*_rejected(card), *_notes(card))]
+    return redact.visible(redact.secrets("\n".join(told))) or "The store is empty."
 
 
-def lines(card: Card) -> list[Line]:
-    """Sum a card's files by kind, most rows first."""
-    held: dict[str, list[findings.Input]] = {}
-    for item in card.inputs:
-        held.setdefault(item.kind, []).append(item)
-    summed = [
-        Line(
-            kind=kind,
-            files=len(items),
-            rows=sum(item.rows for item in items),
-            rejected=sum(item.rejected for item in items),
-            first_at=min((item.first_at for item in items if item.first_at), default=None),
-            last_at=max((item.last_at for item in items if item.last_at), default=None),
-        )
-        for kind, items in held.items()
+def _row(line: Any, now: datetime | None) -> str:
+    values = {name: getattr(line, name) for name in ("rows", "repeated", "first_at", "last_at")}
+    cells = [markup.cell(f"<strong>{markup.text(line.table)}</strong>")]
+    cells += [
+        tables.shown(value, name, _UTC).cell(right=name in ("rows", "repeated"))
+        for name, value in values.items()
     ]
-    return sorted(summed, key=lambda line: (-line.rows, line.kind))
+    return "".join(cells) + (markup.cell(markup.text(_age(line, now))) if now else "")
 
 
-def _age(line: Line, now: datetime | None) -> str:
-    if now is None or line.last_at is None:
+def _age(line: Any, now: datetime) -> str:
+    if line.last_at is None:
         return tables.ABSENT
     return clock.ago(max(now, line.last_at) - line.last_at)
 
 
-def _now(card: Card) -> datetime | None:
-    now = getattr(card, "now", None)
-    return now.astimezone(UTC) if isinstance(now, datetime) else None
+def _told(line: Any, now: datetime | None) -> str:
+    span = f", {clock.stamp(line.first_at)} to {clock.stamp(line.last_at)}" if line.first_at else ""
+    age = f", {_age(line, now)} old" if now and line.last_at else ""
+    return f"{line.table}: {line.rows:,} rows ({line.repeated:,} repeated){span}{age}"
 
 
-def _label(card: Card) -> str:
-    return markup.badge("sample data", "info") if getattr(card, "sample", False) else ""
+def _rejected(card: Card) -> list[str]:
+    if not card.rejected:
+        return ["No record was rejected."]
+    return [f"{count:,} records rejected: {reason}." for reason, count in card.rejected.items()]
 
 
-def html(card: Card) -> str:
-    """Make the HTML of a card."""
-    zone, now = ZoneInfo("UTC"), _now(card)
-    right = ("Files", "Rows", "Rejected")
-    heads = [markup.header(name, right=name in right) for name in _NAMES if now or name != "Age"]
-    rows = []
-    for line in lines(card):
-        values = (line.kind, line.files, line.rows, line.rejected, line.first_at, line.last_at)
-        shown = [
-            tables.shown(value, name.lower(), zone).cell(right=name in right)
-            for value, name in zip(values, _NAMES, strict=False)
-        ]
-        age = [markup.cell(markup.text(_age(line, now)))] if now else []
-        rows.append("".join([*shown, *age]))
-    notes = answer.bullets(markup.text(note) for note in card.notes) if card.notes else ""
-    table = markup.table("What the store holds", heads, rows)
-    return f"{_label(card)}{table}{notes}{answer.inputs(card.inputs, zone)}"
-
-
-def plain(card: Card) -> str:
-    """Write a card as text."""
-    now = _now(card)
-    told = [
-        f"{line.kind}: {line.rows:,} rows of {line.files} file{'s' if line.files != 1 else ''}, "
-        f"{line.rejected:,} rejected, {clock.stamp(line.first_at) or 'no time'} to "
-        f"{clock.stamp(line.last_at) or 'no time'}" + (f", {_age(line, now)} old" if now else "")
-        for line in lines(card)
-    ]
-    notes = [f"- {note}" for note in card.notes]
-    return redact.visible(redact.secrets("\n".join([*told, *notes]))) or "The store is empty."
+def _notes(card: Card) -> list[str]:
+    left = len(card.notes) - MOST_NOTES
+    return [*card.notes[:MOST_NOTES], *([f"and {left} more notes"] if left > 0 else [])]

@@ -1,0 +1,315 @@
+"""Commands: list, describe and run runbooks, and take exports and logs into a store.
+
+Exit codes: 0 clean, 1 findings at or above --fail-on, 2 wrong use, 3 partial, 4 could not run,
+130 cancelled. Errors are one sentence on stderr. What is heavy is imported where it is needed.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runbook_lib import __version__, clock, redact
+from runbook_lib.errors import InputError, ParameterError, RunbookError
+
+if TYPE_CHECKING:
+    from runbook_lib.runner.outcome import Outcome
+    from runbook_lib.session import Taken
+    from runbook_lib.sources.intake import Intake
+
+CANCELLED = 130
+MOST_REJECTS = 3
+"""Rejected records of a file that are shown with their line."""
+
+_DATA = click.option(
+    "--data",
+    envvar="RUNBOOK_DATA",
+    metavar="DIR",
+    help="Folder of the store (also RUNBOOK_DATA).",
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="runbook")
+def commands() -> None:
+    """Runbooks that answer for an AI gateway: offline, read-only, graded, citing their rows."""
+
+
+@commands.command("list")
+@_JSON
+def list_(*, as_json: bool) -> int:
+    """List the runbooks and the question each answers."""
+    from runbook_lib.runner import notebooks
+
+    found = [notebooks.find(name) for name in notebooks.names()]
+    if as_json:
+        _print_json([{"name": one.name, "question": one.question} for one in found])
+    else:
+        for one in found:
+            click.echo(f"{one.name:<24}{one.question}")
+    return 0
+
+
+@commands.command()
+@click.argument("name")
+@_JSON
+def describe(name: str, *, as_json: bool) -> int:
+    """Show what a runbook answers and which parameters it takes."""
+    from runbook_lib.runner import notebooks
+
+    found = notebooks.find(name)
+    if as_json:
+        fields = ("name", "type", "default", "help")
+        parameters = [
+            {field: getattr(one, field) for field in fields} for one in found.parameters.values()
+        ]
+        _print_json({"name": name, "question": found.question, "parameters": parameters})
+        return 0
+    click.echo(f"{found.title}\n{found.question}\n\nParameters (-p name=value):")
+    for one in found.parameters.values():
+        head = f"  {one.name}: {one.type} = {json.dumps(one.default, ensure_ascii=False)}"
+        click.echo(f"{head:<44}  {one.help}")
+    return 0
+
+
+@commands.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option(
+    "-p", "--parameter", "given", multiple=True, metavar="NAME=VALUE", help="A parameter."
+)
+@_DATA
+@click.option("--sandbox", is_flag=True, help="Use made-up sample data.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for the files.")
+@click.option("--fail-on", default="high", show_default=True, metavar="LEVEL")
+@click.option("--timezone", metavar="ZONE", help="Zone of the report, such as Europe/Berlin.")
+@click.option("--now", metavar="TIME", help="Judge as of this time, not the clock's.")
+@click.option("--max-age-hours", type=float, default=36.0, show_default=True, metavar="H")
+@click.option("--timeout", type=click.IntRange(1), default=600, show_default=True, metavar="S")
+@_JSON
+def run(
+    names: Sequence[str],
+    given: Sequence[str],
+    data: str | None,
+    out: Path | None,
+    fail_on: str,
+    timezone: str | None,
+    now: str | None,
+    max_age_hours: float,
+    timeout: int,
+    *,
+    sandbox: bool,
+    as_json: bool,
+) -> int:
+    """Run one or several runbooks; exit 1 on findings at or above --fail-on.
+
+    Leaves report.html, report.ipynb, findings.json and the rows as CSV in --out, all or none.
+    --fail-on takes critical, high, medium, low, info or never. --timeout is for one cell.
+    """
+    from runbook_lib import runner
+
+    parameters = _parameters(given, {"timezone": timezone, "now": now})
+    parameters["data_dir"] = _data(parameters.pop("data_dir", None) or data, sandbox=sandbox)
+    result = runner.run(
+        names,
+        parameters,
+        out=out,
+        fail_on=fail_on,
+        max_age_hours=max_age_hours,
+        timeout_s=timeout,
+    )
+    if as_json:
+        _print_json(
+            {"exit_code": result.exit_code, "runs": [_as_json(item) for item in result.outcomes]}
+        )
+        return result.exit_code
+    for item in result.outcomes:
+        _tell(item)
+    if out is not None and len(result.outcomes) > 1:
+        click.echo(f"All:  {redact.safe(out / 'index.html', limit=1000)}")
+    return result.exit_code
+
+
+def _parameters(given: Sequence[str], options: Mapping[str, str | None]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for pair in given:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise ParameterError("-p", redact.safe(pair), hint="name=value")
+        if name in found:
+            raise ParameterError("-p", redact.safe(name), hint="each name once")
+        found[name] = value
+    for name, option in options.items():
+        if option is not None and name in found:
+            raise ParameterError("-p", name, hint=f"it or --{name}, not both")
+        if option is not None:
+            found[name] = option
+    return found
+
+
+def _data(data: str | None, *, sandbox: bool) -> str:
+    from runbook_lib import session
+
+    if sandbox:
+        return session.SANDBOX
+    if not data:
+        raise click.UsageError("Which data? Give --data DIR, set RUNBOOK_DATA, or say --sandbox.")
+    if data == session.SANDBOX:
+        return data
+    return str(session.folder(data).resolve())
+
+
+def _as_json(item: "Outcome") -> dict[str, Any]:
+    folder = None if item.folder is None else str(item.folder)
+    rest = {"error": item.error, "folder": folder, "findings": item.report}
+    return {"name": item.name, "exit_code": item.exit_code, **rest}
+
+
+def _tell(item: "Outcome") -> None:
+    from runbook_lib.report import words
+
+    if item.report is None:
+        click.echo(f"{item.name}: {item.error}", err=True)
+        return
+    for line in words.lines({**item.report, "next_steps": item.next_steps}):
+        click.echo(line)
+    if item.folder is not None:
+        click.echo(f"Page: {redact.safe(item.folder / 'report.html', limit=1000)}")
+
+
+@commands.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@_DATA
+@click.option(
+    "--map",
+    "map_",
+    type=click.Path(path_type=Path),
+    metavar="FILE.json",
+    help="Fields of a log: column to field.",
+)
+@click.option("--zone", metavar="ZONE", help="Zone of times without an offset.")
+@click.option("--account", default="", metavar="NAME", help="Account the rows belong to.")
+@_JSON
+def intake(
+    files: Sequence[str],
+    data: str | None,
+    map_: Path | None,
+    zone: str | None,
+    account: str,
+    *,
+    as_json: bool,
+) -> int:
+    """Take exports, logs and tables into the store, from files and folders.
+
+    What cannot be read is counted with its reason; exit 3 when something was rejected.
+    """
+    from runbook_lib import session
+
+    if not data:
+        raise click.UsageError("Into which store? Give --data DIR or set RUNBOOK_DATA.")
+    taken = session.take_in(
+        files,
+        data,
+        account=account,
+        field_map=None if map_ is None else _field_map(map_),
+        zone=None if zone is None else clock.zone(zone),
+    )
+    if as_json:
+        _print_json(_taken_as_json(taken))
+    else:
+        _tell_taken(taken)
+    return 3 if taken.partial else 0
+
+
+def _field_map(path: Path) -> dict[str, str]:
+    try:
+        held = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        what = f"cannot be read as JSON ({redact.safe(error)})"
+        raise InputError(redact.safe(path), what, hint='give {"column": "field"}') from error
+    pairs = held.items() if isinstance(held, dict) else [(None, None)]
+    if not all(isinstance(field, str) for _, field in pairs):
+        hint = 'give {"column": "field"}'
+        raise InputError(redact.safe(path), "is no map of texts to texts", hint=hint)
+    return dict(held)
+
+
+def _taken_as_json(taken: "Taken") -> dict[str, Any]:
+    return {
+        "exit_code": 3 if taken.partial else 0,
+        "files": [
+            {
+                "file": item.source_file,
+                "kind": item.kind,
+                "table": item.table,
+                "rows": item.rows,
+                "repeated": added.repeated,
+                "already": added.already,
+                "rejected": item.rejected,
+                "other_lines": item.other_lines,
+                "reasons": dict(item.reasons),
+                "field_map": dict(item.field_map),
+                "notes": list(item.notes),
+            }
+            for item, added in zip(taken.intakes, taken.added, strict=True)
+        ],
+        "skipped": [{"file": path, "reason": reason} for path, reason in taken.skipped],
+        "broken": [{"file": path, "reason": reason} for path, reason in taken.broken],
+    }
+
+
+def _tell_taken(taken: "Taken") -> None:
+    for item, added in zip(taken.intakes, taken.added, strict=True):
+        held = ", taken in before" if added.already else f", {added.repeated:,} held already"
+        tail = held if added.already or added.repeated else ""
+        click.echo(
+            f"{redact.safe(item.source_file)}: {item.kind}, {item.rows:,} rows, "
+            f"{item.rejected:,} rejected{tail}"
+        )
+        _tell_details(item)
+    for path, _ in taken.skipped:
+        click.echo(f"{path}: skipped, of no known source")
+    for _, reason in taken.broken:
+        click.echo(f"not read: {reason}")
+
+
+def _tell_details(item: "Intake") -> None:
+    for reason, count in item.reasons.items():
+        click.echo(f"  {count:,} rejected: {redact.safe(reason)}")
+    for reject in item.rejects[:MOST_REJECTS]:
+        line = f"line {reject.line}" if reject.line is not None else f"record {reject.row}"
+        click.echo(f"    {line}: {redact.safe(reject.sample or reject.reason, limit=120)}")
+    if item.other_lines:
+        click.echo(f"  {item.other_lines:,} other lines that are no calls")
+    if item.field_map:
+        pairs = ", ".join(f"{column} = {field}" for column, field in item.field_map.items())
+        click.echo(f"  fields as guessed (change with --map): {redact.safe(pairs, limit=1000)}")
+    for note in item.notes:
+        click.echo(f"  note: {redact.safe(note, limit=400)}")
+
+
+def _print_json(content: Any) -> None:
+    click.echo(json.dumps(content, ensure_ascii=False, indent=2, default=str))
+
+
+def main() -> None:
+    """Run a command and end with its exit code; no error of ours shows a traceback."""
+    try:
+        code = commands.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except RunbookError as error:
+        click.echo(str(error), err=True)
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Cancelled; nothing more was written.", err=True)
+        code = CANCELLED
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""Open the data a notebook works on, a store or the made-up sample, and take files into a store."""
+
+import hashlib
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from runbook_lib import __version__, clock, redact, report
+from runbook_lib.errors import InputError, StoreError, UnknownSourceError
+
+if TYPE_CHECKING:
+    from runbook_lib.sources.intake import Intake
+    from runbook_lib.store import Added, Store
+
+SANDBOX = "sandbox"
+"""Stands for the sample data wherever a folder is asked for."""
+
+SEED = 7
+"""Seed of the sample data."""
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_PACKAGE = Path(__file__).parent
+_MADE_BY = ("sandbox", "sources", "store", "schema.py")
+
+
+def open_store(data_dir: str | Path = SANDBOX) -> "Store":
+    """Open the rows that were taken in, for reading.
+
+    Args:
+        data_dir: Folder given to `runbook intake --data`, or the word "sandbox" for sample data,
+            which are made into the user's cache folder the first time (a few seconds).
+
+    Returns:
+        The store; `intake` shows what it holds, `sample` tells made-up data.
+
+    Raises:
+        InputError: there is no such folder, or nothing was taken in there.
+        StoreError: the sample data cannot be written, or the store is broken.
+    """
+    from runbook_lib.store import Store
+
+    report.install()
+    return Store(_sample() if str(data_dir) == SANDBOX else folder(data_dir))
+
+
+def folder(data_dir: str | Path) -> Path:
+    """Check that a path can be a store, without opening it.
+
+    Args:
+        data_dir: Path of a folder.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: it is an address, a file, empty, or not there.
+    """
+    text = str(data_dir)
+    hint = "run `runbook intake FILE --data DIR` first and give the same DIR, or the word sandbox"
+    if _ADDRESS.match(text):
+        raise InputError(redact.safe(text), "is an address; nothing is fetched", hint=hint)
+    path = Path(text).expanduser() if text else Path()
+    if not text or "\0" in text or not path.exists():
+        raise InputError(redact.safe(text) or '""', "does not exist", hint=hint)
+    if not path.is_dir():
+        raise InputError(redact.safe(text), "is a file, not the folder of a store", hint=hint)
+    if not any(path.iterdir()):
+        raise InputError(redact.safe(text), "is empty: nothing was taken in", hint=hint)
+    return path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What taking in some files did.
+
+    Attributes:
+        intakes: What was read, one a file and table.
+        added: What the store made of each, in the same order.
+        skipped: Files of a folder that are of no known source, each with the reason.
+        broken: Files of a folder that could not be read, each with the reason.
+    """
+
+    intakes: Sequence["Intake"]
+    added: Sequence["Added"]
+    skipped: Sequence[tuple[str, str]] = ()
+    broken: Sequence[tuple[str, str]] = ()
+
+    @property
+    def partial(self) -> bool:
+        """Whether something that should have been used was not."""
+        return bool(self.broken) or any(item.rejected for item in self.intakes)
+
+
+def take_in(
+    paths: Sequence[str | Path],
+    data_dir: str | Path,
+    *,
+    account: str = "",
+    field_map: Mapping[str, str] | None = None,
+    zone: ZoneInfo | None = None,
+) -> Taken:
+    """Read files and folders and add their rows to a store, all at once or not at all.
+
+    Args:
+        paths: Files, which must be of a known source, and folders, whose other files are skipped.
+        data_dir: Folder of the store; made where it is not there.
+        account: Account the rows belong to; empty where there is one.
+        field_map: Column of `calls` → field of the log, over the guess.
+        zone: Zone of times without an offset, which are rejected without it.
+
+    Returns:
+        What was read and added, and what was not.
+
+    Raises:
+        InputError: a named file cannot be read or is of no known source; nothing was added.
+        StoreError: the store cannot be written; nothing was added.
+    """
+    from runbook_lib import sources
+    from runbook_lib.store import Store
+
+    named = {Path(path) for path in paths}
+    found = sources.files(paths)
+    intakes: list[Intake] = []
+    skipped: list[tuple[str, str]] = []
+    broken: list[tuple[str, str]] = []
+    with Store(_place(data_dir), read_only=False) as store, store.staging() as staging:
+        for path in found:
+            try:
+                intakes += sources.read(
+                    path, staging, account=account, field_map=field_map, zone=zone
+                )
+            except InputError as error:
+                if path in named:
+                    raise
+                unknown = isinstance(error, UnknownSourceError)
+                (skipped if unknown else broken).append((redact.safe(path), str(error)))
+        added = store.add(intakes)
+    return Taken(intakes=intakes, added=added, skipped=skipped, broken=broken)
+
+
+def _place(data_dir: str | Path) -> Path:
+    text = str(data_dir)
+    if not text or "\0" in text or _ADDRESS.match(text) or text == SANDBOX:
+        raise InputError(redact.safe(text) or '""', "cannot be a store", hint="name a folder")
+    return Path(text).expanduser()
+
+
+def now(store: "Store", text: str = "", zone: ZoneInfo | None = None) -> datetime:
+    """Tell as of when to judge.
+
+    Args:
+        store: Open store.
+        text: Time a person gave; empty for the clock, or on sample data for their end.
+        zone: Zone of a time without an offset; UTC where none is given.
+
+    Returns:
+        An aware UTC instant.
+
+    Raises:
+        ParameterError: the text is no time.
+    """
+    if text:
+        return clock.from_parameter("now", text, zone or ZoneInfo("UTC"))
+    last = store.intake.last_at if store.sample else None
+    return last or datetime.now(UTC)
+
+
+def cache() -> Path:
+    """The user's cache folder of this project."""
+    home = Path.home()
+    places = {
+        "darwin": home / "Library" / "Caches",
+        "win32": Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local"),
+    }
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    place = Path(given) if Path(given).is_absolute() else places.get(sys.platform, home / ".cache")
+    return place / "torouter-runbooks"
+
+
+def sample_folder() -> Path:
+    """The place of the sample data: another one for every version of what makes them."""
+    made_by = hashlib.sha256()
+    for name in _MADE_BY:
+        path = _PACKAGE / name
+        for source in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if source.suffix in (".py", ".toml", ".json"):
+                made_by.update(source.read_bytes())
+    return cache() / f"sample-{__version__}-{SEED}-{made_by.hexdigest()[:12]}"
+
+
+def _sample() -> Path:
+    """Make the sample data where they are not yet; whoever comes second takes the first's."""
+    place = sample_folder()
+    if place.is_dir():
+        return place
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".making-", dir=place.parent) as made:
+            _make(Path(made) / "files", Path(made) / "lake")
+            _keep(Path(made) / "lake", place)
+    except OSError as error:
+        what = f"cannot be made for the sample data ({error.strerror})"
+        raise StoreError(
+            redact.safe(place), what, hint="set XDG_CACHE_HOME to another folder"
+        ) from error
+    return place
+
+
+def _make(raw: Path, lake: Path) -> None:
+    from runbook_lib import sandbox, sources
+    from runbook_lib.store import Store
+
+    raw.mkdir()
+    sandbox.write_sample(raw, seed=SEED)
+    with Store(lake, read_only=False) as store, store.staging() as staging:
+        taken = [item for path in sources.files([raw]) for item in sources.read(path, staging)]
+        store.add(taken, sample=True)
+
+
+def _keep(lake: Path, place: Path) -> None:
+    try:
+        lake.rename(place)
+    except OSError:
+        if not place.is_dir():
+            raise
+        shutil.rmtree(lake)
