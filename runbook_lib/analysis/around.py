@@ -1,0 +1,258 @@
+"""What is around a failure: who else was hit, since when, whether it goes on, what changed before.
+
+Everything here works on the roll-up by minute, so that hours of heavy traffic stay a small frame.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pandas as pd
+
+from runbook_lib.analysis.diagnosis import Diagnosis, none_or
+from runbook_lib.analysis.material import FAILED, Material
+from runbook_lib.contract import CAUSES
+
+QUIET = pd.Timedelta(minutes=30)
+"""Failures further apart than this are two spells, not one."""
+
+FRESH = pd.Timedelta(minutes=5)
+"""A spell whose last failure lies this close to the end of the data has not been seen to end."""
+
+BEFORE = timedelta(hours=1)
+"""How long before the onset a change is a suspect."""
+
+UPSTREAM_CAUSES = frozenset(
+    {
+        "upstream_outage",
+        "upstream_failed",
+        "upstream_rate_limited",
+        "channel_cooldown",
+        "no_channel_available",
+        "upstream_overloaded",
+        "gateway_internal",
+    }
+)
+"""Causes behind the gateway: their failures show under several statuses."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spell:
+    """One spell of the same failure.
+
+    Attributes:
+        kin: Minutes of the roll-up that fail the same way (`bucket`, key, model, `attempts` …).
+        onset, last: First and last of these failures.
+        recovered: First success in the same scope after the last failure; None when none.
+        goes_on: True when it was not seen to end, False when it was, None when nothing can tell.
+        attempts, calls_hit: Failed attempts, and keys hit.
+    """
+
+    kin: pd.DataFrame
+    onset: pd.Timestamp
+    last: pd.Timestamp
+    recovered: pd.Timestamp | None
+    goes_on: bool | None
+    attempts: int
+    keys: Sequence[str]
+
+
+def spell(attempt: Any, found: Diagnosis, material: Material) -> Spell | None:
+    """Find the spell of the same failure around an attempt.
+
+    Args:
+        attempt: A row of `material.attempts`.
+        found: Its diagnosis.
+        material: Holds the roll-up by minute.
+
+    Returns:
+        The spell, None when the window holds no failure of this kind.
+    """
+    minutes = material.minutes
+    kin = minutes[_kin(attempt, found, minutes)].sort_values("bucket")
+    kin = _same_spell(kin, attempt.ts)
+    if kin.empty:
+        return None
+    last = kin["last_ts"].max()
+    scope = minutes[_scope(attempt, found, kin, minutes)]
+    later = scope[(scope["outcome"] == "ok") & (scope["last_ts"] > last)]
+    recovered = later["first_ts"].clip(lower=last).min() if len(later) else None
+    return Spell(
+        kin=kin,
+        onset=kin["first_ts"].min(),
+        last=last,
+        recovered=recovered,
+        goes_on=_goes_on(last, recovered, material),
+        attempts=int(kin["attempts"].sum()),
+        keys=tuple(sorted(kin["key_name"].dropna().unique())),
+    )
+
+
+def _goes_on(last: pd.Timestamp, recovered: Any, material: Material) -> bool | None:
+    if recovered is not None and not pd.isna(recovered):
+        return False
+    if material.data_end is None:
+        return None
+    return True if material.data_end - last <= FRESH else None
+
+
+def _kin(attempt: Any, found: Diagnosis, minutes: pd.DataFrame) -> "pd.Series":
+    failed = minutes["outcome"].isin(FAILED)
+    if found.cause in UPSTREAM_CAUSES:
+        status = minutes["status"].fillna(0)
+        limited = (status == 429) & minutes["code"].fillna("").isin(["rate_limit_error", ""])
+        beyond = ((status >= 500) | limited) & failed
+        shared = found.cause == "gateway_internal"
+        return beyond & (shared | minutes["provider"].eq(attempt.provider)).fillna(value=False)
+    if attempt.outcome != "refused":
+        same = minutes["outcome"] == attempt.outcome
+        ends = none_or(attempt.stream_end, str)
+        return same if ends is None else same & minutes["stream_end"].notna()
+    same = failed & (minutes["status"] == attempt.status).fillna(value=False)
+    code = none_or(attempt.code_read, str)
+    own = minutes["key_name"] == attempt.key_name
+    unread = minutes["code"].isna() & own
+    return same & ((minutes["code"] == code) | unread if code else minutes["code"].isna())
+
+
+def _same_spell(kin: pd.DataFrame, at: pd.Timestamp) -> pd.DataFrame:
+    if kin.empty:
+        return kin
+    breaks = kin["first_ts"].diff() > QUIET
+    number = breaks.cumsum()
+    here = kin["bucket"] <= at
+    wanted = number[here].max() if here.any() else number.iloc[0]
+    return kin[number == wanted]
+
+
+def _scope(attempt: Any, found: Diagnosis, kin: pd.DataFrame, minutes: pd.DataFrame) -> "pd.Series":
+    hit = minutes["key_name"].isin(kin["key_name"].unique())
+    if found.domain == "caller":
+        same = minutes["model"].eq(attempt.model) & minutes["service"].eq(attempt.service)
+        return hit & same.fillna(value=False)
+    if found.cause in UPSTREAM_CAUSES:
+        return minutes["provider"].eq(attempt.provider).fillna(value=False)
+    return hit
+
+
+def by_minute(attempt: Any, around: Spell, material: Material, *, most: int = 240) -> pd.DataFrame:
+    """Count attempts per minute around the request, in the scope of its key and of its failure.
+
+    Returns:
+        One row per minute that holds attempts: `minute` (UTC), `same` (failed the same way),
+        `failed` (all failures), `ok`; at most *most* of them, the nearest.
+    """
+    minutes = material.minutes
+    keys = set(around.keys) | {attempt.key_name}
+    here = minutes[minutes["key_name"].isin(keys)]
+    table = (
+        pd.DataFrame(
+            {
+                "same": _sum(around.kin),
+                "failed": _sum(here[here["outcome"].isin(FAILED)]),
+                "ok": _sum(here[here["outcome"] == "ok"]),
+            }
+        )
+        .fillna(0)
+        .astype("int64")
+        .rename_axis("minute")
+        .reset_index()
+    )
+    distance = (table["minute"] - attempt.ts).abs()
+    nearest = table.loc[distance.nsmallest(most).index]
+    return nearest.sort_values("minute", ignore_index=True)
+
+
+def _sum(frame: pd.DataFrame) -> "pd.Series":
+    return frame.groupby("bucket")["attempts"].sum()
+
+
+def blast_radius(around: Spell, material: Material) -> pd.DataFrame:
+    """Who else was hit: the same failure by code × key × model, with its share of the attempts.
+
+    Returns:
+        One row per code, key, service and model, most failures first: `failed`, `attempts` (all
+        outcomes in the same minutes), `share`, `first`, `last` (UTC).
+    """
+    by = ["key_name", "service", "model"]
+    kin = around.kin
+    columns = ["status", "code", *by, "failed", "attempts", "share", "first", "last"]
+    if kin.empty:
+        return pd.DataFrame(columns=columns)
+    hit = kin.groupby(["status", "code", *by], dropna=False, as_index=False).agg(
+        failed=("attempts", "sum"), first=("first_ts", "min"), last=("last_ts", "max")
+    )
+    span = material.minutes[
+        material.minutes["bucket"].between(kin["bucket"].min(), kin["bucket"].max())
+    ]
+    whole = span.groupby(by, dropna=False, as_index=False)["attempts"].sum()
+    table = hit.merge(whole, on=by, how="left")
+    table["share"] = (table["failed"] / table["attempts"]).round(4)
+    order = ["failed", "key_name", "model"]
+    return table.sort_values(order, ascending=[False, True, True], ignore_index=True)[columns]
+
+
+def blast_by_minute(around: Spell, material: Material) -> pd.DataFrame:
+    """The same failure by minute × code × key × model: `failed`, `attempts`, `share`."""
+    by = ["bucket", "key_name", "model"]
+    same = around.kin.groupby([*by, "code"], dropna=False)["attempts"].sum()
+    kin = same.rename("failed").reset_index()
+    whole = material.minutes.groupby(by, dropna=False, as_index=False)["attempts"].sum()
+    table = kin.merge(whole, on=by, how="left").rename(columns={"bucket": "minute"})
+    table["share"] = (table["failed"] / table["attempts"]).round(4)
+    return table.sort_values(["minute", "key_name", "model"], ignore_index=True)
+
+
+def changes_before(onset: pd.Timestamp | None, material: Material) -> pd.DataFrame:
+    """What changed in the hour before the onset: acts on keys, and models never asked before.
+
+    Suspects, never causes.
+
+    Returns:
+        `at` (UTC), `what`, `subject`, `change`, `source_file`, `row_number`; newest first.
+    """
+    columns = ["at", "what", "subject", "change", "source_file", "row_number"]
+    if onset is None:
+        return pd.DataFrame(columns=columns)
+    acts = material.audit[material.audit["ts"].between(onset - BEFORE, onset)]
+    acts = acts[acts["action"].fillna("").str.startswith(("keys.", "groups.", "users."))]
+    audit = pd.DataFrame(
+        {
+            "at": acts["ts"],
+            "what": acts["action"],
+            "subject": acts["key_name"].fillna("key " + acts["key_id"].fillna("?")),
+            "change": acts["change"].fillna(""),
+            "source_file": acts["source_file"],
+            "row_number": acts["row_number"],
+        }
+    )
+    fresh = _first_seen(onset, material)
+    parts = [part for part in (audit, fresh) if len(part)]
+    if not parts:
+        return pd.DataFrame(columns=columns)
+    return pd.concat(parts).sort_values("at", ascending=False, ignore_index=True)[columns]
+
+
+def _first_seen(onset: pd.Timestamp, material: Material) -> pd.DataFrame:
+    minutes = material.minutes
+    keys = minutes.groupby("key_name")["first_ts"].min()
+    pairs = minutes.groupby(["key_name", "service", "model"], as_index=False)["first_ts"].min()
+    old = pairs["key_name"].map(keys) < pairs["first_ts"] - pd.Timedelta(minutes=5)
+    fresh = pairs[old & pairs["first_ts"].between(onset - BEFORE, onset)]
+    return pd.DataFrame(
+        {
+            "at": fresh["first_ts"],
+            "what": "model first asked",
+            "subject": fresh["key_name"] + " by " + fresh["service"],
+            "change": fresh["model"],
+            "source_file": "calls",
+            "row_number": 0,
+        }
+    )
+
+
+def label(cause: str) -> str:
+    """The cause in plain words, to stand inside a sentence."""
+    meaning = CAUSES[cause].meaning if cause in CAUSES else cause.replace("_", " ")
+    return meaning[:1].lower() + meaning[1:].rstrip(".")

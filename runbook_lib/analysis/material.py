@@ -1,0 +1,192 @@
+"""What triage looks at: small frames around the request, prepared once for every rule.
+
+A refused *stream* that an SDK retries has a status but no code, because nobody read its body
+(contract §3.2, M). Its code is borrowed from the nearest refusal with the same key and status, and
+every verdict that rests on a borrowed code says so.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from runbook_lib.analysis.pairs import twins
+from runbook_lib.clock import Window
+
+BORROW_S = 120
+"""Seconds within which a refusal of the same key and status can lend its code."""
+
+SLOT_WAIT_S = 25.0
+"""A call that waited this long for a 429 stood in the queue for a slot (30 s, contract §3.2, M)."""
+
+FAILED = ("refused", "broken", "no_answer")
+"""Outcomes that are failures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """Frames of one triage, with the columns of their tables.
+
+    Attributes:
+        calls: Attempts around the request, all outcomes; `whole` is False when there were more
+            than could be loaded and only the failed ones are here.
+        usage: Usage rows around the request.
+        minutes: Attempts of the whole window by `bucket` (minute), key, service, model, provider,
+            status, code, outcome: `attempts`, `failed`, `first_ts`, `last_ts`.
+        keys, audit, refusals, key_state: The optional tables, empty where nobody gave them.
+        window: The window searched, aware UTC. `data_end`: time of the newest attempt held.
+    """
+
+    calls: pd.DataFrame
+    usage: pd.DataFrame
+    minutes: pd.DataFrame
+    keys: pd.DataFrame
+    audit: pd.DataFrame
+    refusals: pd.DataFrame
+    key_state: pd.DataFrame
+    window: Window
+    data_end: pd.Timestamp | None = None
+    whole: bool = True
+    notes: tuple[str, ...] = field(default=())
+
+    @cached_property
+    def attempts(self) -> pd.DataFrame:
+        """The attempts in time order with helper columns.
+
+        Adds `start`, `end` (s since 1970), `code_read` (code, or a borrowed one), `borrowed`,
+        `lender` (row number of the refusal it came from), `group` and `upstream` (see below).
+        """
+        frame = self.calls.sort_values(["ts", "source_file", "row_number"], ignore_index=True)
+        frame["start"] = seconds(frame["ts"])
+        frame["end"] = frame["start"] + frame["duration_ms"].astype(float).fillna(0.0) / 1000
+        frame = _with_borrowed_codes(frame)
+        frame["group"] = frame["key_name"].map(self.groups).fillna(frame["key_name"])
+        frame["upstream"] = _looks_upstream(frame)
+        return frame
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """The usage rows with `start`, `end` (s since 1970) and `join_id` (id without prefix)."""
+        frame = self.usage.sort_values(["ts", "source_file", "row_number"], ignore_index=True)
+        frame["end"] = seconds(frame["ts"])
+        frame["start"] = frame["end"] - frame["duration_ms"].astype(float).fillna(0.0) / 1000
+        frame["join_id"] = frame["request_id"].map(without_prefix, na_action="ignore")
+        return frame
+
+    @cached_property
+    def groups(self) -> Mapping[str, str]:
+        """Key name → group, from the key inventory, else from usage rows."""
+        billed = self.usage[["key_name", "group_name"]].dropna().drop_duplicates("key_name")
+        held = self.keys[["key_name", "group"]].dropna().drop_duplicates("key_name")
+        return {
+            **dict(zip(billed["key_name"], billed["group_name"], strict=True)),
+            **dict(zip(held["key_name"], held["group"], strict=True)),
+        }
+
+    @cached_property
+    def logged_ids(self) -> frozenset[str]:
+        """Ids of all attempts here that can join with a usage row."""
+        return frozenset(self.calls["client_request_id"].dropna())
+
+    @cached_property
+    def twins(self) -> pd.Series:
+        """Index of an attempt → index of the near-equal call a moment apart."""
+        return twins(self.attempts)
+
+    @cached_property
+    def rates(self) -> pd.DataFrame:
+        """Answered attempts per `key_name`, `service` and `bucket` (minute), as `ok`."""
+        answered = self.minutes[self.minutes["outcome"] == "ok"]
+        by = ["key_name", "service", "bucket"]
+        return answered.groupby(by, dropna=False)["attempts"].sum().rename("ok").reset_index()
+
+    @cached_property
+    def skew_s(self) -> float | None:
+        """Gateway clock minus client clock, in seconds: median over attempts joined by id."""
+        ok = self.attempts.loc[self.attempts["outcome"] == "ok", ["client_request_id", "end"]]
+        pairs = ok.merge(self.rows, left_on="client_request_id", right_on="join_id")
+        if len(pairs) < 5:
+            return None
+        return float((pairs["end_y"] - pairs["end_x"]).median())
+
+
+def each(frame: pd.DataFrame) -> Iterator[Any]:
+    """The rows of a frame, one at a time, with a field a column and `Index`."""
+    return iter(frame.itertuples())
+
+
+def seconds(times: "pd.Series") -> "pd.Series":
+    """Seconds since 1970 of aware instants, NaN where unknown."""
+    return (times - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
+
+
+def without_prefix(request_id: str) -> str:
+    """The id of a usage row without `client:`, `local:` and the like (contract §5, M)."""
+    head, colon, tail = request_id.partition(":")
+    return tail if colon and head.replace("_", "").isalpha() and tail else request_id
+
+
+def _with_borrowed_codes(frame: pd.DataFrame) -> pd.DataFrame:
+    unread = (frame["outcome"] == "refused") & frame["code"].isna() & ~_speaks_for_itself(frame)
+    lenders = frame.loc[
+        (frame["outcome"] == "refused") & frame["code"].notna(),
+        ["start", "key_name", "status", "code", "row_number"],
+    ].rename(columns={"code": "lent", "row_number": "lender"})
+    frame["code_read"], frame["lender"] = frame["code"], pd.NA
+    for by in (["key_name", "status"], ["status"]):
+        open_ones = frame.loc[unread & frame["code_read"].isna(), ["start", "key_name", "status"]]
+        if by == ["status"]:
+            open_ones = open_ones[open_ones["status"] >= 500]
+        if open_ones.empty or lenders.empty:
+            continue
+        found = pd.merge_asof(
+            open_ones.reset_index().dropna(subset=by),
+            lenders[["start", "lent", "lender", *by]].dropna(subset=by),
+            on="start",
+            by=by,
+            direction="nearest",
+            tolerance=BORROW_S,
+        ).dropna(subset=["lent"])
+        frame.loc[found["index"], "code_read"] = found["lent"].to_numpy()
+        frame.loc[found["index"], "lender"] = found["lender"].to_numpy()
+    frame["borrowed"] = frame["code"].isna() & frame["code_read"].notna()
+    return frame
+
+
+def _speaks_for_itself(frame: pd.DataFrame) -> "pd.Series":
+    kind = frame["content_type"].fillna("").str.lower()
+    return kind.str.startswith(("text/plain", "text/html"))
+
+
+def _looks_upstream(frame: pd.DataFrame) -> "pd.Series":
+    status = frame["status"].astype("Float64").fillna(0).astype(float)
+    server = status.isin([500, 502, 503, 504]) | status.between(520, 529)
+    waited = (frame["end"] - frame["start"]) >= SLOT_WAIT_S
+    limited = (status == 429) & (frame["code_read"] == "rate_limit_error") & ~waited
+    result: pd.Series = (server | limited).astype(bool)
+    return result
+
+
+def chain(times: "np.ndarray", at: float, gap_s: float) -> tuple[float, float] | None:
+    """Find the run of times around *at* whose neighbours lie at most *gap_s* apart.
+
+    Args:
+        times: Sorted seconds.
+        at: A time among them, or near one.
+        gap_s: Largest gap inside a run.
+
+    Returns:
+        First and last time of the run, or None when none lies within *gap_s* of *at*.
+    """
+    if not len(times):
+        return None
+    near = int(np.abs(times - at).argmin())
+    if abs(times[near] - at) > gap_s:
+        return None
+    breaks = np.flatnonzero(np.diff(times) > gap_s)
+    first = int(breaks[breaks < near].max()) + 1 if (breaks < near).any() else 0
+    last = int(breaks[breaks >= near].min()) if (breaks >= near).any() else len(times) - 1
+    return float(times[first]), float(times[last])

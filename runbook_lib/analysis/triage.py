@@ -1,0 +1,315 @@
+"""Triage: from one id, several ids or a window to a graded verdict with the rows it stands on.
+
+Pure: the frames come in as `Material`, the Report goes out. Same frames, same bytes.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pandas as pd
+
+from runbook_lib import money
+from runbook_lib.analysis import exhibits, pack
+from runbook_lib.analysis.around import label
+from runbook_lib.analysis.case import NOTHING, Case
+from runbook_lib.analysis.diagnosis import none_or
+from runbook_lib.analysis.joins import Joined
+from runbook_lib.analysis.material import Material
+from runbook_lib.analysis.rules import findings_of, headline, next_step
+from runbook_lib.findings import (
+    MOST_ROWS,
+    Coverage,
+    Exhibit,
+    Finding,
+    Grade,
+    NextStep,
+    NextSteps,
+    Report,
+    Severity,
+    Status,
+    Subject,
+    Verdict,
+)
+
+RUNBOOK = "incident_triage"
+
+
+def one(case: Case) -> Report:
+    """Report on one id.
+
+    Args:
+        case: The attempt or usage row that carries it, with everything around.
+
+    Returns:
+        The Report: verdict, findings, the exhibits `attempts`, `minutes`, `blast_radius`,
+        `blast_by_minute`, `joined_rows`, `changes`, the next steps and the support pack.
+    """
+    found = case.found
+    verdict = Verdict(
+        title=headline(case),
+        grade=found.grade,
+        cause=found.cause,
+        code=found.code,
+        domain=found.domain,
+        retry=found.retry,
+    )
+    findings = findings_of(case)
+    step = next_step(case)
+    return Report(
+        runbook=RUNBOOK,
+        verdict=verdict,
+        findings=findings,
+        exhibits=exhibits.exhibits_of(case),
+        next_steps=NextSteps(steps=_steps(step, findings)),
+        summary=_summary(case),
+        coverage=coverage(case.material),
+        attachments=pack.packs(case, verdict, findings, step),
+    )
+
+
+def _steps(first: NextStep, findings: Sequence[Finding]) -> list[NextStep]:
+    steps = [first]
+    for item in findings:
+        step = item.next_step
+        if step is not None and step.text not in {known.text for known in steps}:
+            steps.append(step)
+    return steps
+
+
+def _summary(case: Case) -> list[tuple[str, str]]:
+    """Facts for people at the top of the report, the reasons of the verdict first."""
+    reasons = "; ".join(case.found.reasons) or "the answer itself says so"
+    spell = case.spell
+    lines = [("Why", reasons), ("Cost of the call", money.usd(case.cost_usd))]
+    if len(case.found.candidates) > 1:
+        names = ", ".join(label(name) for name in case.found.candidates)
+        lines.append(("Not told apart", names))
+    if spell is not None:
+        lines.append(("Hit", f"{spell.attempts} attempts, {len(spell.keys)} keys"))
+        state = {True: "goes on", False: "over", None: "its end was not seen"}[spell.goes_on]
+        lines.append(("Since", f"{spell.onset:%Y-%m-%d %H:%M:%S} UTC, {state}"))
+    return lines
+
+
+def coverage(material: Material) -> Coverage:
+    """Say how much of the window the data cover, and what is missing for a better answer."""
+    ok = material.attempts[material.attempts["outcome"] == "ok"]
+    held = set(material.rows["join_id"].dropna())
+    rate = None
+    if len(ok) and held:
+        rate = round(float(ok["client_request_id"].isin(held).mean()), 4)
+    gaps = list(material.notes)
+    if material.usage.empty:
+        gaps.append("no usage rows in the window: costs and unlogged use are unknown")
+    elif not held:
+        gaps.append("usage rows have no request id: rows are joined by time, key, model and tokens")
+    if material.calls.empty:
+        gaps.append("no call log in the window: only usage rows are known")
+    if material.keys.empty:
+        gaps.append("no keys.csv: groups, owners and rotations are unknown")
+    if material.audit.empty:
+        gaps.append("no audit log: what was changed before is unknown")
+    return Coverage(join_rate=rate, gaps=gaps)
+
+
+def nowhere(asked: Sequence[str], material: Material) -> Report:
+    """Report on ids that no data hold: inconclusive, with the exports to fetch."""
+    shown = ", ".join(asked[:3]) + (" …" if len(asked) > 3 else "")
+    step = NextStep(
+        text="Fetch the usage export and the call log that cover the time of the request, and run "
+        "this again.",
+        where="/usage, and the log of the client",
+        who="on call",
+    )
+    title = f"No data here hold {shown}"
+    return Report(
+        runbook=RUNBOOK,
+        verdict=Verdict(title=title, grade=Grade.INCONCLUSIVE, cause="unknown"),
+        findings=[_unknown_id(name, step) for name in asked[:MOST_ROWS]],
+        exhibits=_empty_exhibits(material),
+        next_steps=NextSteps(steps=[step]),
+        coverage=Coverage(
+            gaps=coverage(material).gaps, partial=[f"{len(asked)} ids found nowhere"]
+        ),
+    )
+
+
+def _unknown_id(name: str, step: NextStep) -> Finding:
+    return Finding(
+        rule="request-unknown",
+        severity=Severity.MEDIUM,
+        status=Status.UNKNOWN,
+        title=f"No usage row and no call log hold {name}",
+        grade=Grade.INCONCLUSIVE,
+        subject=Subject(request_id=name),
+        next_step=step,
+    )
+
+
+def _empty_exhibits(material: Material) -> dict[str, Exhibit]:
+    lone = Case(
+        asked="",
+        attempt=None,
+        found=NOTHING,
+        call=material.attempts.head(0),
+        joined=Joined(row=None, how="none"),
+        material=material,
+    )
+    return exhibits.exhibits_of(lone)
+
+
+def many(cases: Sequence[Case], missing: Sequence[str], material: Material) -> Report:
+    """Report on several ids, or on all failures of a window, grouped by cause.
+
+    Args:
+        cases: One a found id. At least one.
+        missing: Ids that no data hold.
+        material: What the cases were judged with.
+
+    Returns:
+        The Report, with the exhibits `causes` (a row a cause) and `ids` (a row an id) first, then
+        those of the dearest, else first case of the commonest cause.
+    """
+    counts = Counter(case.found.cause for case in cases)
+    ranked = sorted(counts, key=lambda name: (name == "success", -counts[name], name))
+    leading = [case for case in cases if case.found.cause == ranked[0]]
+    lead = leading[0]
+    findings = _merged(cases, ranked)
+    findings += [_unknown_id(name, next_step(lead)) for name in missing[:MOST_ROWS]]
+    shared = {case.found.domain for case in cases}, {case.found.retry for case in cases}
+    verdict = Verdict(
+        title=_title(counts, ranked, len(missing)),
+        grade=_weakest(leading),
+        cause=ranked[0],
+        code=lead.found.code,
+        domain=lead.found.domain if len(shared[0]) == 1 else None,
+        retry=lead.found.retry if len(shared[1]) == 1 else None,
+    )
+    known = coverage(material)
+    partial = [f"{len(missing)} ids found nowhere"] if missing else []
+    return Report(
+        runbook=RUNBOOK,
+        verdict=verdict,
+        findings=findings,
+        exhibits={
+            "causes": _causes(cases, ranked),
+            "ids": _ids(cases, missing),
+            **exhibits.exhibits_of(lead),
+        },
+        next_steps=NextSteps(steps=_steps(next_step(lead), findings)),
+        summary=[(label(name), f"{counts[name]} ids") for name in ranked[:8]],
+        coverage=Coverage(join_rate=known.join_rate, gaps=known.gaps, partial=partial),
+        attachments=pack.packs(lead, verdict, findings, next_step(lead)),
+    )
+
+
+def _weakest(cases: Sequence[Case]) -> Grade:
+    order = list(Grade)
+    return max((case.found.grade for case in cases), key=order.index)
+
+
+def _title(counts: Counter[str], ranked: Sequence[str], missing: int) -> str:
+    total = sum(counts.values())
+    shown = "; ".join(f"{counts[name]} × {label(name)}" for name in ranked[:3])
+    rest = len(ranked) - 3
+    more = f"; {rest} more causes" if rest > 0 else ""
+    lost = f"; {missing} found nowhere" if missing else ""
+    kinds = "1 cause" if len(ranked) == 1 else f"{len(ranked)} causes"
+    return f"{total} requests, {kinds}: {shown}{more}{lost}"
+
+
+def _merged(cases: Sequence[Case], ranked: Sequence[str]) -> list[Finding]:
+    """The findings of the first case of every cause and key: one of a kind speaks for all."""
+    speakers: dict[tuple[str, object], Case] = {}
+    for case in cases:
+        speakers.setdefault((case.found.cause, none_or(case.subject.key_name, str)), case)
+    ordered = sorted(speakers.items(), key=lambda item: ranked.index(item[0][0]))
+    seen: dict[str, Finding] = {}
+    for _, case in ordered[:200]:
+        for item in findings_of(case):
+            seen.setdefault(f"{item.rule} {item.title}", item)
+    order = list(Severity)
+    return sorted(
+        seen.values(), key=lambda item: (item.status != Status.FAIL, order.index(item.severity))
+    )
+
+
+def _causes(cases: Sequence[Case], ranked: Sequence[str]) -> Exhibit:
+    rows = []
+    for name in ranked:
+        some = [case for case in cases if case.found.cause == name]
+        times = [case.subject.ts for case in some]
+        keys = {none_or(case.subject.key_name, str) for case in some}
+        first = some[0].found
+        rows.append(
+            [
+                name,
+                label(name),
+                len(some),
+                len(keys),
+                min(times),
+                max(times),
+                first.domain,
+                first.retry,
+                str(_weakest(some)),
+                exhibits.total_usd([c.cost_usd for c in some]),
+                some[0].asked,
+            ]
+        )
+    columns = [
+        "cause",
+        "meaning",
+        "ids",
+        "keys",
+        "first",
+        "last",
+        "domain",
+        "retry",
+        "grade",
+        "cost_usd",
+        "example",
+    ]
+    return Exhibit(name="causes", title="Causes", frame=pd.DataFrame(rows, columns=columns))
+
+
+def _ids(cases: Sequence[Case], missing: Sequence[str]) -> Exhibit:
+    columns = [
+        "id",
+        "cause",
+        "domain",
+        "retry",
+        "grade",
+        "status",
+        "code",
+        "key_name",
+        "model",
+        "at",
+        "cost_usd",
+        "source_file",
+        "row_number",
+    ]
+    rows = [_id_row(case) for case in cases]
+    rows += [[name, "nowhere", *[None] * 7, pd.NaT, None, None, None] for name in missing]
+    frame = pd.DataFrame(rows, columns=columns).head(MOST_ROWS)
+    return Exhibit(
+        name="ids", title="Every id", frame=frame, left_out=max(0, len(rows) - MOST_ROWS)
+    )
+
+
+def _id_row(case: Case) -> list[object]:
+    row, found = case.subject, case.found
+    return [
+        case.asked,
+        found.cause,
+        found.domain,
+        found.retry,
+        str(found.grade),
+        none_or(getattr(row, "status", None), int),
+        found.code,
+        none_or(row.key_name, str),
+        none_or(row.model, str),
+        row.ts,
+        case.joined.cost_usd,
+        row.source_file,
+        row.row_number,
+    ]

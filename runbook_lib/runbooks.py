@@ -1,0 +1,300 @@
+"""One public function a notebook: ask the store, hand small frames to the analysis, report."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+
+from runbook_lib import clock, report
+from runbook_lib.analysis import case
+from runbook_lib.analysis import triage as analysis
+from runbook_lib.analysis.material import Material
+from runbook_lib.clock import Window
+from runbook_lib.errors import InputError, MissingInputError, ParameterError
+from runbook_lib.findings import Coverage, Report
+from runbook_lib.schema import ROWS
+from runbook_lib.store import Filter, Found
+
+if TYPE_CHECKING:
+    from runbook_lib.store import Store
+
+MOST_IDS = 10_000
+"""Ids asked at once at most."""
+
+NEAR = timedelta(minutes=10)
+"""Single attempts are loaded this far on either side; minutes are counted for the whole window."""
+
+MOST_NEAR = 100_000
+"""Single attempts loaded at most; above it only the failed ones are."""
+
+MINUTES_BY = (
+    "key_name",
+    "environment",
+    "service",
+    "provider",
+    "model",
+    "status",
+    "code",
+    "outcome",
+    "stream_end",
+)
+"""What the roll-up by minute is split by."""
+
+
+def triage(
+    store: "Store",
+    request_id: str | Sequence[str] = "",
+    *,
+    start: str = "",
+    end: str = "",
+    window_hours: float = 2.0,
+    timezone: str = "UTC",
+    now: str = "",
+) -> Report:
+    """Say why a request failed, whose side it is on, who else was hit, and what to do now.
+
+    Args:
+        store: The lake, from `open_store`.
+        request_id: One or several ids with blanks or commas between (any value of an id header,
+            of a usage row, a call or a response), `@FILE` with an id a line, or "newest" for the
+            newest failure.
+        start: Start of a window to look through instead of ids; without an offset it is meant in
+            *timezone*.
+        end: Its end; open means the end of the data.
+        window_hours: Hours searched on either side of a request, above 0 and at most 168.
+        timezone: IANA zone of the report.
+        now: Time the report is made for; empty is the clock, on sample data their end.
+
+    Returns:
+        The Report: `verdict`, `findings`, `exhibits`, `next_steps`, `to_dict()`. An id that no
+        data hold gives an inconclusive verdict that names the exports to fetch.
+
+    Raises:
+        ParameterError: a value cannot be used. MissingInputError: there is nothing to look at.
+
+    Source: contract §3-§6 (D, D!, M).
+    """
+    report.install()
+    place = clock.zone(timezone)
+    if not 0 < window_hours <= 168:
+        raise ParameterError("window_hours", window_hours, hint="hours above 0 and at most 168")
+    margin = timedelta(hours=window_hours)
+    if start or end:
+        made = _window(store, start, end, place, margin)
+    else:
+        made = _ids(store, _asked(request_id), margin)
+    return replace(
+        made,
+        inputs=store.intake.inputs,
+        parameters={
+            "request_id": request_id if isinstance(request_id, str) else list(request_id),
+            "start": start,
+            "end": end,
+            "window_hours": window_hours,
+            "timezone": timezone,
+            "now": now,
+        },
+        timezone=timezone,
+        now=_now(store, now, place),
+        sample_data=store.sample,
+        coverage=_with_rejects(made.coverage, store),
+    )
+
+
+def _now(store: "Store", text: str, place: ZoneInfo) -> datetime:
+    if text:
+        return clock.from_parameter("now", text, place)
+    held = _span(store)
+    if store.sample and held is not None:
+        return held.end
+    return datetime.now(UTC)
+
+
+def _with_rejects(coverage: Coverage, store: "Store") -> Coverage:
+    lost = [
+        f"{item.rejected} records of {item.name} could not be read"
+        for item in store.intake.inputs
+        if item.rejected
+    ]
+    return replace(coverage, partial=[*coverage.partial, *lost])
+
+
+def _asked(request_id: str | Sequence[str]) -> list[str]:
+    if isinstance(request_id, str):
+        text = request_id.strip()
+        words = _from_file(Path(text[1:])) if text.startswith("@") else re.split(r"[\s,]+", text)
+    else:
+        words = [part for text in request_id for part in re.split(r"[\s,]+", text)]
+    ids = list(dict.fromkeys(word for word in words if word))
+    if not ids:
+        raise ParameterError(
+            "request_id", request_id, hint="an id, @FILE, newest, or start and end"
+        )
+    if len(ids) > MOST_IDS:
+        raise ParameterError("request_id", f"{len(ids)} ids", hint=f"at most {MOST_IDS:,} ids")
+    return ids
+
+
+def _from_file(path: Path) -> list[str]:
+    if not path.is_file():
+        raise InputError(path, "is no file", hint="give a text file with an id a line after the @")
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        return [line.strip() for line in lines if line.strip()]
+
+
+def _ids(store: "Store", ids: list[str], margin: timedelta) -> Report:
+    if [word.lower() for word in ids] == ["newest"]:
+        ids = [_newest(store)]
+    found = store.find(ids)
+    if found.calls.empty and found.usage.empty:
+        return analysis.nowhere(ids, _material(store, None, margin, found))
+    spans = [frame["ts"] for frame in (found.calls, found.usage) if len(frame)]
+    hit = Window(
+        start=min(times.min() for times in spans).to_pydatetime(),
+        end=max(times.max() for times in spans).to_pydatetime(),
+    )
+    material = _material(store, hit, margin, found)
+    cases = _cases(ids, found, material)
+    if len(ids) == 1:
+        return analysis.one(cases[0])
+    return analysis.many(cases, found.missing, material)
+
+
+def _newest(store: "Store") -> str:
+    rows = store.rows("calls", Filter(failed=True), limit=1, order="newest").frame
+    if rows.empty:
+        raise MissingInputError("No attempt in these data failed", hint="give a request id")
+    newest = rows.iloc[0]
+    names = ("client_request_id", "request_ids", "call_id")
+    known = [newest[name] for name in names if isinstance(newest[name], str)]
+    if not known:
+        raise MissingInputError("The newest failure has no id", hint="give start and end instead")
+    return str(known[0]).split(",")[0]
+
+
+def _cases(ids: Sequence[str], found: Found, material: Material) -> list[case.Case]:
+    """Make one case an id: its attempts where a log has them, else its usage row."""
+    attempts = _picked(material.attempts, found.calls)
+    rows = _picked(material.rows, found.usage)
+    by_row = dict(zip(material.attempts["client_request_id"], material.attempts.index, strict=True))
+    cases = []
+    for asked in ids:
+        mine = attempts.get(asked)
+        row = rows.get(asked)
+        if mine is None and row is not None:
+            joined = row["join_id"].iloc[0]
+            if isinstance(joined, str) and joined in by_row:
+                mine = material.attempts.loc[[by_row[joined]]]
+        if mine is not None:
+            cases.append(case.of_attempts(asked, mine, material))
+        elif row is not None:
+            cases.append(case.of_row(asked, next(row.itertuples()), material))
+    return cases
+
+
+def _picked(prepared: pd.DataFrame, asked: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The prepared rows of every asked id."""
+    place = {
+        where: index
+        for index, where in zip(
+            prepared.index,
+            zip(prepared["source_file"], prepared["row_number"], prepared["account"], strict=True),
+            strict=True,
+        )
+    }
+    picked: dict[str, list[int]] = {}
+    where = zip(asked["source_file"], asked["row_number"], asked["account"], strict=True)
+    for name, at in zip(asked["asked_id"], where, strict=True):
+        picked.setdefault(name, []).append(place[at])
+    return {name: prepared.loc[sorted(set(index))] for name, index in picked.items()}
+
+
+def _material(store: "Store", hit: Window | None, margin: timedelta, found: Found) -> Material:
+    """Ask the store for everything around: single rows near, minutes for the whole window."""
+    window = hit or Window(
+        start=datetime(1970, 1, 1, tzinfo=UTC), end=datetime(1970, 1, 1, tzinfo=UTC)
+    )
+    near, wide = _around(window, NEAR), _around(window, margin)
+    calls = store.rows("calls", Filter(window=near), limit=MOST_NEAR, order="oldest")
+    notes: tuple[str, ...] = ()
+    frame = calls.frame
+    if calls.left_out:
+        failed = Filter(window=near, failed=True)
+        frame = store.rows("calls", failed, limit=MOST_NEAR, order="oldest").frame
+        notes = ("too many attempts around the request: only failed ones were looked at singly",)
+    usage = store.rows("usage", Filter(window=near), limit=MOST_NEAR, order="oldest")
+    return Material(
+        calls=_with(frame, found.calls),
+        usage=_with(usage.frame, found.usage),
+        minutes=store.roll_up("calls", MINUTES_BY, grain="minute", where=Filter(window=wide)),
+        keys=store.table("keys"),
+        audit=store.table("audit"),
+        refusals=store.table("refusals"),
+        key_state=store.table("key_state"),
+        window=wide,
+        data_end=pd.Timestamp(span.end) if (span := store.span("calls")) else None,
+        whole=not calls.left_out,
+        notes=notes,
+    )
+
+
+def _around(window: Window, margin: timedelta) -> Window:
+    return Window.around(window.start, window.end + timedelta(microseconds=1), margin)
+
+
+def _with(frame: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
+    """Rows around, and the asked rows where they are not among them."""
+    both = pd.concat(
+        [part for part in (frame, asked.drop(columns="asked_id")) if len(part)] or [frame]
+    )
+    return both.drop_duplicates(["account", "source_file", "row_number"], ignore_index=True)
+
+
+def _span(store: "Store") -> Window | None:
+    """The span of usage and calls together, None where there are neither."""
+    spans = [span for span in map(store.span, ROWS) if span is not None]
+    if not spans:
+        return None
+    return Window(start=min(span.start for span in spans), end=max(span.end for span in spans))
+
+
+def _window(store: "Store", start: str, end: str, place: ZoneInfo, margin: timedelta) -> Report:
+    held = _span(store)
+    if held is None:
+        raise MissingInputError("There are no rows here", hint="take in a usage export or call log")
+    first = clock.from_parameter("start", start, place) if start else held.start
+    last = clock.from_parameter("end", end, place) if end else held.end
+    asked = Window(start=first, end=last)
+    failed = store.rows("calls", Filter(window=asked, failed=True), limit=MOST_IDS, order="newest")
+    if failed.frame.empty:
+        title = f"{clock.stamp(first)} to {clock.stamp(last)}"
+        raise MissingInputError(
+            f"No attempt failed from {title}", hint="give another window or an id"
+        )
+    frame = failed.frame.assign(asked_id=_names(failed.frame))
+    usage = store.rows("usage", Filter(window=asked), limit=0).frame.assign(asked_id="")
+    found = _found(frame, usage)
+    material = _material(store, asked, margin, found)
+    cases = _cases(list(dict.fromkeys(frame["asked_id"])), found, material)
+    made = analysis.many(cases, [], material)
+    if failed.left_out:
+        more = f"{failed.left_out} more failed attempts of the window were not judged"
+        made = replace(made, coverage=replace(made.coverage, gaps=[*made.coverage.gaps, more]))
+    return made
+
+
+def _names(frame: pd.DataFrame) -> "pd.Series":
+    """A name for every attempt: its client id, else its ids, its call, or its place."""
+    place = frame["source_file"] + ":" + frame["row_number"].astype(str)
+    call = frame["call_id"] + "#" + frame["attempt"].astype("string").fillna("?").astype(object)
+    first = frame["request_ids"].str.split(",").str[0]
+    return frame["client_request_id"].fillna(first).fillna(call).fillna(place)
+
+
+def _found(calls: pd.DataFrame, usage: pd.DataFrame) -> Found:
+    return Found(calls=calls, usage=usage, missing=[])
