@@ -126,12 +126,13 @@ def take_in(
     from runbook_lib import sources
     from runbook_lib.store import Store
 
-    named = {Path(path) for path in paths}
-    found = sources.files(paths)
+    named, lake = {Path(path) for path in paths}, _place(data_dir)
+    inside = lake.resolve()
+    found = [path for path in sources.files(paths) if inside not in path.resolve().parents]
     intakes: list[Intake] = []
     skipped: list[tuple[str, str]] = []
     broken: list[tuple[str, str]] = []
-    with Store(_place(data_dir), read_only=False) as store, store.staging() as staging:
+    with Store(lake, read_only=False) as store, store.staging() as staging:
         for path in found:
             try:
                 intakes += sources.read(

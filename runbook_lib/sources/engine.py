@@ -44,10 +44,16 @@ def connect(
         f"SET TimeZone = 'UTC'; SET memory_limit = '{memory_mb}MiB';"
         f"SET temp_directory = {quoted(str(spill))};"
         "SET autoinstall_known_extensions = false; SET autoload_known_extensions = false;"
-        "SET enable_progress_bar = false;"
         f"SET allowed_directories = [{allowed}]; SET allowed_paths = [{single}];"
     )
+    if _draws_progress(link):  # without ipywidgets a kernel draws none and refuses the setting
+        link.execute("SET enable_progress_bar = false")
     return link
+
+
+def _draws_progress(link: "duckdb.DuckDBPyConnection") -> bool:
+    held = link.execute("SELECT current_setting('enable_progress_bar')").fetchone()
+    return bool(held and held[0])
 
 
 def lock(link: "duckdb.DuckDBPyConnection") -> None:
