@@ -83,6 +83,10 @@ def read(
         UnknownSourceError: the content is that of no known source.
         ParameterError: *field_map* names no column.
     """
+    if field_map:
+        from runbook_lib.sources.field_map import check as check_map
+
+        check_map(field_map)
     with opened(path, staging) as source:
         try:
             intake = _read(source, staging, account=account, field_map=field_map, zone=zone)

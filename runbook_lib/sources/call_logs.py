@@ -5,6 +5,7 @@ read through a guessed field map. In a log of nothing but calls every line must 
 of an application, lines that are no calls are counted apart.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from runbook_lib import redact
-from runbook_lib.errors import ParameterError, RecordError, UnknownSourceError
+from runbook_lib.errors import RecordError, UnknownSourceError
 from runbook_lib.schema import CALLS
 from runbook_lib.sources import call_forms, field_map, lines
 from runbook_lib.sources.call_rows import Rows
@@ -24,6 +25,7 @@ from runbook_lib.sources.stage import Stage
 KINDS = {"own": "call log", "otlp": "OTLP spans", "litellm": "LiteLLM log", "": "application log"}
 _SAMPLES_A_SHAPE, _SAMPLES, _OTHER_SHARE = 50, 4000, 0.05
 _LOOK = 2000
+_NAME = re.compile(r'"([A-Za-z][\w.@\-]{0,40})"\s*:')
 _CUT = "cut off: the last line is not whole"
 
 Line = tuple[int, str, Any, bool]
@@ -84,7 +86,6 @@ def read(
 
     Raises:
         UnknownSourceError: no line is a call.
-        ParameterError: *field_map* names no column.
         InputError: *field_map* names a field that no line has.
     """
     whole = _as_one_document(path, source_file)
@@ -158,6 +159,11 @@ def _lines(path: Path, whole: list[Any] | None) -> Iterator[Line]:
             yield number, text, lines.parsed(text), ended
 
 
+def _names(text: str) -> str:
+    """Show of a line only the names of its fields: a value could be a key, a prompt, an answer."""
+    return ", ".join(_NAME.findall(text[:2000])[:8])
+
+
 class _Reader:
     """Turns the lines of one log into rows, rejects and other lines."""
 
@@ -176,7 +182,7 @@ class _Reader:
         number, text, value, ended = line
         if value is lines.BROKEN:
             reason = "not UTF-8 or too long" if not text else "JSON that cannot be read"
-            self.stage.reject(number, number, reason if ended else _CUT, text)
+            self.stage.reject(number, number, reason if ended else _CUT, _names(text))
             return
         if value is None:
             self._other(number, text, "no JSON object")
@@ -209,7 +215,7 @@ class _Reader:
 
     def _other(self, number: int, text: str, reason: str) -> None:
         if self.strict:
-            self.stage.reject(number, number, reason, text)
+            self.stage.reject(number, number, reason, _names(text))
         else:
             self.stage.other_lines += 1
 
@@ -219,7 +225,7 @@ class _Reader:
         try:
             parts = guessed.read(value)
         except RecordError as error:
-            self.stage.reject(number, number, error.reason, text)
+            self.stage.reject(number, number, error.reason, _names(text))
             return
         if parts is None:
             self.stage.other_lines += 1
@@ -258,17 +264,6 @@ class _Reader:
                 *parts, number, cleaned=cleaned, cached_told=cached_told, ts_is_end=ts_is_end
             )
         except RecordError as error:
-            self.stage.reject(number, line or number, error.reason, text)
+            self.stage.reject(number, line or number, error.reason, _names(text))
             return
         self.stage.add(row)
-
-
-def check_map(override: Mapping[str, str]) -> None:
-    """Refuse a field map that names columns no log can fill.
-
-    Raises:
-        ParameterError: a key is no column of `calls`, or a value is no text.
-    """
-    for column, name in override.items():
-        if not isinstance(name, str):
-            raise ParameterError("map", redact.safe(column), hint="a field name as text for it")

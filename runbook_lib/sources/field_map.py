@@ -120,6 +120,22 @@ def flat(record: Mapping[str, Any], prefix: Path = ()) -> Iterator[tuple[Path, A
             yield path, value
 
 
+def check(override: Mapping[str, str]) -> None:
+    """Refuse an override that can fit no log.
+
+    Raises:
+        ParameterError: a name is no column that a log can fill, or a field is no text.
+    """
+    for column, name in override.items():
+        if column != "ts" and column != TS_IS and column not in call_values.READ:
+            known = ", ".join(["ts", TS_IS, *call_values.READ])
+            raise ParameterError("map", redact.safe(column), hint=f"a column of calls: {known}")
+        if not isinstance(name, str):
+            raise ParameterError("map", redact.safe(name), hint=f"a field name for {column}")
+        if column == TS_IS and name not in ("start", "end"):
+            raise ParameterError(TS_IS, redact.safe(name), hint='"start" or "end"')
+
+
 def guess(
     records: Sequence[Mapping[str, Any]], override: Mapping[str, str], *, source: str
 ) -> FieldMap | None:
@@ -134,7 +150,6 @@ def guess(
         The map, or None when no record looks like a call to a model.
 
     Raises:
-        ParameterError: *override* names no column that a log can fill.
         InputError: *override* names a field that no line has.
     """
     values = _values(records)
@@ -168,19 +183,14 @@ def _given(
     given: dict[str, Path] = {}
     for column, name in override.items():
         if column == TS_IS:
-            if name not in ("start", "end"):
-                raise ParameterError(TS_IS, name, hint='"start" or "end"')
-        elif column != "ts" and column not in call_values.READ:
-            known = ", ".join(["ts", TS_IS, *call_values.READ])
-            raise ParameterError("map", redact.safe(column), hint=f"a column of calls: {known}")
-        elif name not in by_name:
+            continue
+        if name not in by_name:
             raise InputError(
                 source,
                 f"has no field {redact.safe(name)!r} for {column}",
                 hint="give a dotted field name that its lines have",
             )
-        else:
-            given[column] = by_name[name]
+        given[column] = by_name[name]
     return given
 
 

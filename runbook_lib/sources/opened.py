@@ -76,7 +76,7 @@ def check(path: str | Path) -> Path:
     try:
         mode = Path(path).stat().st_mode
     except (OSError, ValueError) as error:
-        link = not isinstance(error, ValueError) and Path(path).is_symlink()
+        link = isinstance(error, FileNotFoundError) and Path(path).is_symlink()
         what = "is a link that leads nowhere" if link else "does not exist or cannot be reached"
         raise InputError(shown, what, hint="check the path") from None
     if stat.S_ISDIR(mode):

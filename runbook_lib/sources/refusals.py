@@ -67,7 +67,7 @@ def read(
             try:
                 fields = _fields(item, zone)
             except RecordError as error:
-                stage.reject(number, None, error.reason, str(item)[:400])
+                stage.reject(number, None, error.reason)
                 continue
             stage.add_fields(fields, number)
     except BaseException:

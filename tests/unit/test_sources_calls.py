@@ -186,7 +186,9 @@ def test_what_does_not_convert_is_rejected_with_its_reason(
         pytest.param(
             {"http.response.header.x-request-id": ["a b"]}, "request_ids", "a b", id="id-with-space"
         ),
-        pytest.param({"gen_ai.request.model": "модель‮🙂"}, "model", "модель‮🙂", id="unicode"),
+        pytest.param(
+            {"gen_ai.request.model": "модель\u202e🙂"}, "model", "модель\u202e🙂", id="unicode"
+        ),
         pytest.param({"gen_ai.request.model": "a\ud800b"}, "model", "a?b", id="half-surrogate"),
         pytest.param({"gen_ai.request.model": "a\0b"}, "model", "a\ufffdb", id="nul"),
         pytest.param({"ts": 1795498300.3}, "slot", 1_994_998, id="epoch-s"),
