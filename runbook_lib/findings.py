@@ -150,7 +150,7 @@ class Exhibit:
     timezone: str = "UTC"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
-        return _shown(self)
+        return shown(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +203,7 @@ class NextSteps:
     steps: Sequence[NextStep]
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
-        return _shown(self)
+        return shown(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,7 +260,7 @@ class Report:
         return min(failed, key=list(Severity).index, default=None)
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
-        return {REPORT_MIME: self.to_dict(), **_shown(self)}
+        return {REPORT_MIME: self.to_dict(), **shown(self)}
 
 
 Renderer = Callable[[object], dict[str, Any]]
@@ -272,7 +272,8 @@ def set_renderer(renderer: Renderer) -> None:
     _renderers[:] = [renderer]
 
 
-def _shown(item: object) -> dict[str, Any]:
+def shown(item: object) -> dict[str, Any]:
+    """Show an item through the renderer that `report` registered, as plain text without one."""
     return _renderers[0](item) if _renderers else {"text/plain": repr(item)}
 
 

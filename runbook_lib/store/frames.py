@@ -1,0 +1,35 @@
+"""Results of the engine as small pandas frames: the one place where they leave it.
+
+Money is `Decimal`, times are aware UTC, whole numbers that can be missing are `Int64`, a missing
+text is None, a missing real number NaN.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+def frame(table: "pa.Table") -> "pd.DataFrame":
+    """Turn an Arrow table into a pandas frame."""
+    import pandas as pd
+
+    columns = {name: _column(table.column(name)) for name in table.column_names}
+    return pd.DataFrame(columns, index=range(table.num_rows))
+
+
+def _column(values: "pa.ChunkedArray") -> "pd.Series[Any]":
+    import pandas as pd
+    import pyarrow as pa
+
+    kind = values.type
+    if pa.types.is_integer(kind):
+        return values.cast(pa.int64()).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    if pa.types.is_timestamp(kind):
+        return values.cast(pa.timestamp("us", tz="UTC")).to_pandas()
+    if pa.types.is_floating(kind):
+        return values.cast(pa.float64()).to_pandas()
+    if pa.types.is_boolean(kind):
+        return values.to_pandas(types_mapper={pa.bool_(): pd.BooleanDtype()}.get)
+    return pd.Series(values.to_numpy(zero_copy_only=False), dtype="object")

@@ -1,0 +1,136 @@
+"""Turn what a reader staged into a part of the lake: rows in time order, and an index of ids."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runbook_lib.schema import TABLES
+from runbook_lib.sources.engine import quoted
+from runbook_lib.sources.intake import Intake
+from runbook_lib.store import views
+from runbook_lib.store.manifest import PARTS, Part
+
+if TYPE_CHECKING:
+    import duckdb
+
+RANKS = {"call log": 0, "OTLP spans": 1, "application log": 2, "LiteLLM log": 3}
+"""Kinds of logs, the one that tells most first."""
+
+_ID_COLUMNS = {
+    "usage": ("request_id",),
+    "calls": ("call_id", "request_ids", "client_request_id", "response_id"),
+}
+
+
+def build(
+    link: "duckdb.DuckDBPyConnection", folder: Path, intake: Intake, number: str
+) -> Part | None:
+    """Move the rows of one input into the folder of parts, sorted by time, with their index.
+
+    The staged file is used up. Nothing is visible before the manifest names it.
+    """
+    if intake.staged is None:
+        return None
+    import pyarrow.parquet as pq
+
+    held = pq.ParquetFile(intake.staged)
+    stored = tuple(held.schema_arrow.names)
+    timed = "ts" in stored
+    stem = f"{intake.table}-{intake.sha256[:16]}-{number}"
+    if intake.account:
+        stem = f"{stem}-{_short(intake.account)}"
+    target = folder / PARTS / f"{stem}.parquet"
+    if not timed or _in_order(held, stored.index("ts")):
+        shutil.move(intake.staged, target)
+    else:
+        stored = _sorted(link, intake.staged, target, stored)
+        intake.staged.unlink()
+    first, last = _span(link, target) if timed else (None, None)
+    part = Part(
+        table=intake.table,
+        account=intake.account,
+        file=target.name,
+        rows=held.metadata.num_rows,
+        first=first,
+        last=last,
+        stored=stored,
+        carried=tuple(n for n in TABLES[intake.table].names if n in intake.columns),
+        decimals=intake.cost_decimals,
+        rank=RANKS.get(intake.kind, 4),
+        kind=intake.kind,
+        source="" if "source_file" in stored else intake.source_file,
+        key=intake.sha256,
+        ids=_index(link, intake, target, stem),
+    )
+    for name in part.files:
+        flush(folder / PARTS / name)
+    return part
+
+
+def flush(path: Path) -> None:
+    """Make the content of a file last through a loss of power."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def copy(link: "duckdb.DuckDBPyConnection", query: str, target: Path) -> int:
+    """Write the rows of a query to a Parquet file.
+
+    Returns:
+        The number of rows.
+    """
+    done = link.execute(f"COPY ({query}) TO {quoted(str(target))} (FORMAT parquet)").fetchone()
+    return int(done[0]) if done else 0
+
+
+def _short(account: str) -> str:
+    import hashlib
+
+    return hashlib.sha256(account.encode()).hexdigest()[:8]
+
+
+def _in_order(held: "object", column: int) -> bool:
+    """Tell whether the row groups follow each other in time, either way.
+
+    That is all a question gains from order: it reads the groups of its window and no other.
+    """
+    meta = held.metadata  # type: ignore[attr-defined]
+    ends = []
+    for group in range(meta.num_row_groups):
+        stats = meta.row_group(group).column(column).statistics
+        if stats is None or not stats.has_min_max:
+            return False
+        ends.append((stats.min, stats.max))
+    pairs = list(zip(ends, ends[1:], strict=False))
+    return all(a[1] <= b[0] for a, b in pairs) or all(a[0] >= b[1] for a, b in pairs)
+
+
+def _sorted(
+    link: "duckdb.DuckDBPyConnection", staged: Path, target: Path, stored: tuple[str, ...]
+) -> tuple[str, ...]:
+    file = f"read_parquet({quoted(str(staged))}, file_row_number = true)"
+    numbered = "row_number" in stored
+    columns = "* EXCLUDE (file_row_number)" + (
+        "" if numbered else ", file_row_number + 1 AS row_number"
+    )
+    copy(link, f"SELECT {columns} FROM {file} ORDER BY ts, file_row_number", target)
+    return stored if numbered else (*stored, "row_number")
+
+
+def _span(link: "duckdb.DuckDBPyConnection", target: Path) -> tuple[int | None, int | None]:
+    found = link.execute(
+        f"SELECT min(epoch_us(ts)), max(epoch_us(ts)) FROM read_parquet({quoted(str(target))})"
+    ).fetchone()
+    return (found[0], found[1]) if found else (None, None)
+
+
+def _index(link: "duckdb.DuckDBPyConnection", intake: Intake, target: Path, stem: str) -> str:
+    if not any(name in intake.columns for name in _ID_COLUMNS.get(intake.table, ())):
+        return ""
+    rows = views.IDS[intake.table].format(f"read_parquet({quoted(str(target))})")
+    file = target.with_name(f"{stem}.ids.parquet")
+    return file.name if copy(link, f"{rows} ORDER BY h", file) else ""

@@ -1,0 +1,292 @@
+"""The few questions to the lake, each one Ibis expression of filter, join, group, count and sum.
+
+The tables are unbound: the same expression is compiled for DuckDB here and for any other engine.
+Only what gives identical answers everywhere is used: integers and decimals, equality joins, no
+quantile and no window function; local hours and days come from a joined calendar.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal
+
+from runbook_lib import clock, schema
+from runbook_lib.errors import ParameterError
+from runbook_lib.store.views import PREFIXES
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+Grain = Literal["minute", "hour", "day"]
+Order = Literal["newest", "oldest", "dearest"]
+
+FAILED = ("refused", "broken", "no_answer")
+"""Outcomes of an attempt that failed; one its client gave up is none of them."""
+
+_TYPES = {
+    "text": "string",
+    "int": "int64",
+    "money": "decimal(18, 10)",
+    "instant": "timestamp('UTC', 6)",
+    "flag": "boolean",
+    "real": "float64",
+    "date": "date",
+}
+_TOKENS = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+)
+_OUTCOMES = ("ok", "refused", "broken", "no_answer", "abandoned")
+EDGE_MINUTES = 15
+"""How far a usage row may end after the window its call started in (contract §6: a minute)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which rows are meant; everything given must hold.
+
+    Attributes:
+        window: Half-open span of `ts`.
+        equals: Column → values, one of which it must have; None stands for unknown.
+        failed: Only failed rows, or only others. A usage row failed when it has a status of 400
+            or more, or a code; an attempt when its outcome is refused, broken or no_answer.
+        min_cost_usd: Rows of `usage` that were billed at least this.
+    """
+
+    window: clock.Window | None = None
+    equals: Mapping[str, Sequence[str | int | None]] = field(default_factory=dict)
+    failed: bool | None = None
+    min_cost_usd: Decimal | None = None
+
+
+def unbound(name: str) -> "ir.Table":
+    """Give a table of the schema for expressions."""
+    import ibis
+
+    columns = {c.name: _TYPES[c.type] for c in schema.TABLES[name].columns}
+    return ibis.table(columns, name=name)
+
+
+def calendar() -> "ir.Table":
+    """Give the calendar of a zone: where each 15-minute slot falls in local hours and days."""
+    import ibis
+
+    columns = {
+        "slot": "int64",
+        "hour": _TYPES["instant"],
+        "hour_local": "string",
+        "day": _TYPES["instant"],
+        "day_local": "date",
+    }
+    return ibis.table(columns, name="calendar")
+
+
+def index(table: str) -> "ir.Table":
+    """Give the times of the rows that the ids asked for may lie in."""
+    import ibis
+
+    ids = ibis.table({"h": "uint64", "ts": _TYPES["instant"]}, name=f"{table}_ids")
+    asked = ibis.table({"h": "uint64"}, name="asked")
+    return ids.semi_join(asked, "h").select("ts").distinct()
+
+
+def found(table: str) -> "ir.Table":
+    """Give the rows at the times asked for."""
+    import ibis
+
+    asked = ibis.table({"ts": _TYPES["instant"]}, name="asked_at")
+    return unbound(table).semi_join(asked, "ts")
+
+
+def matching(table: str, where: Filter) -> "ir.Table":
+    """Give the rows a filter means.
+
+    Raises:
+        ParameterError: the filter names a column the table does not have.
+    """
+    rows = unbound(table)
+    if where.window is not None:
+        rows = _within(rows, where.window)
+    for column, values in where.equals.items():
+        rows = rows.filter(_one_of(rows, table, column, values))
+    if where.failed is not None:
+        failed = _failed(rows, table)
+        rows = rows.filter(failed if where.failed else ~failed)
+    if where.min_cost_usd is not None:
+        if "cost_usd" not in rows.columns:
+            raise ParameterError("min_cost_usd", where.min_cost_usd, hint="it for usage only")
+        rows = rows.filter(rows.cost_usd >= where.min_cost_usd)
+    return rows
+
+
+def single(table: str, where: Filter, *, limit: int, order: Order) -> "ir.Table":
+    """Give single rows, the newest, oldest or dearest first."""
+    import ibis
+
+    rows = matching(table, where)
+    keys: list[Any] = [ibis.desc("ts") if order == "newest" else ibis.asc("ts")]
+    if order == "dearest":
+        if "cost_usd" not in rows.columns:
+            raise ParameterError(
+                "order", order, hint="newest or oldest: only usage rows have costs"
+            )
+        keys = [ibis.desc("cost_usd", nulls_first=False), ibis.desc("ts")]
+    return rows.order_by([*keys, "source_file", "row_number"]).limit(limit)
+
+
+def counted(table: str, where: Filter) -> "ir.Table":
+    """Count the rows a filter means, and sum what they were billed."""
+    rows = matching(table, where)
+    sums = {"rows": rows.count()}
+    if table == "usage":
+        sums["cost_usd"] = rows.cost_usd.sum()
+    return rows.aggregate(**sums)
+
+
+def rolled(
+    table: str, by: Sequence[str], *, grain: Grain | None = None, where: Filter | None = None
+) -> "ir.Table":
+    """Give counts, sums and ends of rows for each value of columns and each span of time.
+
+    Raises:
+        ParameterError: a column the table does not have, or a table that is not rolled up.
+    """
+    if table not in ("usage", "calls"):
+        raise ParameterError("table", table, hint="usage or calls")
+    for column in by:
+        _known(table, column)
+    rows = matching(table, where or Filter())
+    keys: list[str] = list(by)
+    if grain == "minute":
+        rows = rows.mutate(bucket=rows.ts.truncate("m"))
+        keys = ["bucket", *keys]
+    elif grain is not None:
+        rows, spans = _in_calendar(rows, grain)
+        keys = [*spans, *keys]
+    sums = _usage_sums(rows) if table == "usage" else _calls_sums(rows)
+    if not keys:
+        return rows.aggregate(**sums)
+    return rows.group_by(keys).aggregate(**sums).order_by(keys)
+
+
+def reconciled(window: clock.Window | None) -> "ir.Table":
+    """Count usage rows and attempts by where they are known: on both sides or on one.
+
+    Columns: `side` ("both", "usage", "calls"), `rows`, `failed` (attempts that failed),
+    `without_id` (rows that have no id to join by), `cost_usd`.
+    """
+    import ibis
+
+    usage, calls = unbound("usage"), unbound("calls")
+    if window is not None:
+        wide = _wide(window)
+        usage, calls = _within(usage, wide), _within(calls, wide)
+    billed = usage.select(
+        account="account", id=_bare(usage.request_id), usage_ts="ts", cost_usd="cost_usd"
+    )
+    tried = calls.select(
+        call_account="account",
+        call_id_header="client_request_id",
+        call_ts="ts",
+        bad=_failed(calls, "calls").ifelse(1, 0),
+    )
+    both = billed.outer_join(tried, billed.id == tried.call_id_header)
+    if window is not None:
+        at = both.usage_ts.coalesce(both.call_ts)
+        both = both.filter((at >= window.start) & (at < window.end))
+    side = ibis.cases(
+        (both.call_ts.isnull(), "usage"), (both.usage_ts.isnull(), "calls"), else_="both"
+    )
+    no_id = (both.id.isnull() & both.call_id_header.isnull()).ifelse(1, 0)
+    rows = both.mutate(side=side, no_id=no_id)
+    return (
+        rows.group_by("side")
+        .aggregate(
+            rows=rows.count(),
+            failed=rows.bad.sum(),
+            without_id=rows.no_id.sum(),
+            cost_usd=rows.cost_usd.sum(),
+        )
+        .order_by("side")
+    )
+
+
+def _wide(window: clock.Window) -> clock.Window:
+    from datetime import timedelta
+
+    return clock.Window.around(window.start, window.end, timedelta(minutes=EDGE_MINUTES))
+
+
+def _bare(request_id: "ir.StringValue") -> "ir.StringValue":
+    import ibis
+
+    branches = [(request_id.startswith(p), request_id.substr(len(p))) for p in PREFIXES]
+    bare: ir.StringValue = ibis.cases(*branches, else_=request_id)
+    return bare
+
+
+def _within(rows: "ir.Table", window: clock.Window) -> "ir.Table":
+    import ibis
+
+    start, end = (ibis.timestamp(at) for at in (window.start, window.end))
+    return rows.filter((rows.ts >= start) & (rows.ts < end))
+
+
+def _known(table: str, column: str) -> None:
+    if column not in schema.TABLES[table].by_name:
+        raise ParameterError("column", column, hint=f"a column of {table}")
+
+
+def _one_of(
+    rows: "ir.Table", table: str, column: str, values: Sequence[str | int | None]
+) -> "ir.BooleanValue":
+    import ibis
+
+    _known(table, column)
+    given = [value for value in values if value is not None]
+    hit = rows[column].isin(given) if given else ibis.literal(value=False)
+    return hit | rows[column].isnull() if None in values else hit
+
+
+def _failed(rows: "ir.Table", table: str) -> "ir.BooleanValue":
+    if table == "usage":
+        return rows.code.notnull() | (rows.status.coalesce(0) >= 400)
+    return rows.outcome.isin(FAILED)
+
+
+def _in_calendar(rows: "ir.Table", grain: Grain) -> tuple["ir.Table", list[str]]:
+    days = calendar()
+    local = f"{grain}_local"
+    spans = days.select(calendar_slot="slot", bucket=grain, **{local: local})
+    return rows.join(spans, rows.slot == spans.calendar_slot), ["bucket", local]
+
+
+def _usage_sums(rows: "ir.Table") -> dict[str, Any]:
+    return {
+        "requests": rows.count(),
+        "failed": _failed(rows, "usage").ifelse(1, 0).sum(),
+        **{name: rows[name].sum() for name in _TOKENS},
+        "cost_usd": rows.cost_usd.sum(),
+        "original_cost_usd": rows.original_cost_usd.sum(),
+        "max_cost_usd": rows.cost_usd.max(),
+        "first_ts": rows.ts.min(),
+        "last_ts": rows.ts.max(),
+    }
+
+
+def _calls_sums(rows: "ir.Table") -> dict[str, Any]:
+    length = rows.duration_ms.cast("decimal(18, 3)")
+    return {
+        "attempts": rows.count(),
+        "failed": _failed(rows, "calls").ifelse(1, 0).sum(),
+        **{name: (rows.outcome == name).ifelse(1, 0).sum() for name in _OUTCOMES},
+        **{name: rows[name].sum() for name in _TOKENS[:4]},
+        "duration_ms": length.sum().cast("float64"),
+        "max_duration_ms": rows.duration_ms.max(),
+        "first_ts": rows.ts.min(),
+        "last_ts": rows.ts.max(),
+    }

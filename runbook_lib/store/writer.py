@@ -1,0 +1,109 @@
+"""Take in: make parts, hide what is held twice, show the new state, sweep up."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runbook_lib.sources import engine
+from runbook_lib.sources.intake import Intake
+from runbook_lib.store import manifest, parts
+from runbook_lib.store.answers import Added
+from runbook_lib.store.card import record
+from runbook_lib.store.locks import alone, writing
+from runbook_lib.store.manifest import PARTS, Manifest, Part
+from runbook_lib.store.reader import probe
+
+if TYPE_CHECKING:
+    import duckdb
+
+TMP = "tmp"
+
+
+def add(
+    folder: Path, intakes: Sequence[Intake], *, sample: bool | None, memory_mb: int
+) -> list[Added]:
+    """Add what was read to the lake in a folder; see `Store.add`."""
+    with writing(folder), _link(folder, intakes, memory_mb) as link:
+        old = manifest.read(folder)
+        sweep(folder, old)
+        new = _prepared(link, folder, old, intakes)
+        state = replace(new, sample=old.sample if sample is None else sample)
+        if state != old:
+            manifest.keep(folder / PARTS)
+            manifest.write(folder, replace(state, generation=old.generation + 1))
+            sweep(folder, state)
+    return _added(old, state, intakes)
+
+
+def sweep(folder: Path, state: Manifest) -> None:
+    """Remove the files no state and no reader needs: leftovers of a crash, parts replaced."""
+    with alone(folder) as nobody:
+        if not nobody:
+            return
+        for path in (folder / PARTS).iterdir():
+            if path.name not in state.files:
+                path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _link(
+    folder: Path, intakes: Sequence[Intake], memory_mb: int
+) -> Iterator["duckdb.DuckDBPyConnection"]:
+    staged = {intake.staged.parent for intake in intakes if intake.staged is not None}
+    spill = folder / TMP / "spill"
+    link = engine.connect([folder, *sorted(staged)], spill=spill, memory_mb=memory_mb)
+    engine.lock(link)
+    try:
+        yield link
+    finally:
+        link.close()
+
+
+def _prepared(
+    link: "duckdb.DuckDBPyConnection", folder: Path, old: Manifest, intakes: Sequence[Intake]
+) -> Manifest:
+    held = list(old.parts)
+    taken: list[Mapping[str, Any]] = list(old.taken)
+    for number, intake in enumerate(intakes):
+        if _known(taken, intake):
+            continue
+        part = parts.build(link, folder, intake, f"{old.generation + 1}-{number}")
+        held += [part] if part is not None else []
+        taken.append(record(intake))
+    return replace(old, parts=tuple(held), taken=tuple(taken), probe=probe(link))
+
+
+def _known(taken: Sequence[Mapping[str, Any]], intake: Intake) -> bool:
+    return any(_identity(item) == _identity(record(intake)) for item in taken)
+
+
+def _identity(item: Mapping[str, Any]) -> tuple[object, ...]:
+    return item["sha256"], item["account"], item["table"], item["kind"]
+
+
+def _added(old: Manifest, new: Manifest, intakes: Sequence[Intake]) -> list[Added]:
+    hidden: dict[tuple[str, str, str], Part] = {
+        (part.key, part.account, part.table): part for part in new.parts
+    }
+    answers = []
+    before = list(old.taken)
+    for intake in intakes:
+        already = _known(before, intake)
+        before.append(record(intake))
+        part = hidden.get((intake.sha256, intake.account, intake.table))
+        repeated = part.hidden_rows if part is not None else 0
+        answers.append(
+            Added(
+                source_file=intake.source_file,
+                table=intake.table,
+                kind=intake.kind,
+                rows=intake.rows,
+                repeated=intake.rows if already else repeated,
+                rejected=intake.rejected,
+                already=already,
+                notes=tuple(intake.notes),
+            )
+        )
+    return answers
