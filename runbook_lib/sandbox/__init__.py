@@ -1,1 +1,6 @@
-"""A gateway in a box: one state machine, a seeded history, faults."""
+"""A gateway in a box: one state machine, a seeded history, and scenarios whose truth is known."""
+
+from runbook_lib.sandbox.sample import Sample, write_sample
+from runbook_lib.sandbox.scenarios import SCENARIOS, Scenario
+
+__all__ = ["SCENARIOS", "Sample", "Scenario", "write_sample"]

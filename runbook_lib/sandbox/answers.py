@@ -1,0 +1,272 @@
+"""What the gateway answers: every refusal as data, and its headers and body to the byte.
+
+Shapes, statuses, codes and messages are those measured (contract §3, M); messages may be Chinese.
+Who answers decides the shape: the door (key, user, billing) is flat, a handler speaks its group's
+protocol, whatever endpoint was called, and `/v1beta` is always Google's.
+"""
+
+import json
+from typing import NamedTuple
+
+from runbook_lib.sandbox.channels import NO_ANSWER, Protocol
+from runbook_lib.sandbox.prices import Tokens
+
+JSON = "application/json; charset=utf-8"
+STREAM = "text/event-stream"
+PAGE = "text/html; charset=utf-8"
+TEXT = "text/plain"
+
+
+class Problem(NamedTuple):
+    """Why a request is refused.
+
+    Attributes:
+        code: Symbol in the body: the `code` of a flat one, the `type` of a handler's.
+        flat: Answered at the door.
+        category: Category in the console's list of failed requests; None when it lists it not.
+        listed: Status in that list, which is the upstream's where it answered.
+        retry_after: Seconds for the header; None for no header.
+    """
+
+    status: int
+    code: str
+    message: str
+    flat: bool = False
+    category: str | None = "other"
+    listed: int | None = None
+    retry_after: int | None = None
+
+
+class Surface(NamedTuple):
+    """One endpoint: what it is for, and whose protocol it speaks."""
+
+    name: str
+    operation: str
+    protocol: Protocol
+    path: str
+
+
+class Answer(NamedTuple):
+    """One answer, before anybody writes it out.
+
+    A named tuple, as a history makes one for every attempt.
+
+    Attributes:
+        request_ids: Every value of `x-request-id`, in order.
+        client_id: Value of `x-client-request-id`; None off the API routes.
+        duration: Ticks from arrival to the last byte; `ttft` to the first, streams only.
+        stream_end: `complete`, `truncated`, `error_event`; empty where no stream came.
+        stream_code: Symbol inside a broken stream.
+        model: Model that answered, as the upstream names it; empty on refusals.
+        tokens: As the answer's body tells them, input without cached ones.
+    """
+
+    status: int
+    request_ids: tuple[str, ...]
+    client_id: str | None
+    content_type: str
+    duration: int
+    surface: Surface | None = None
+    protocol: Protocol | None = None
+    problem: Problem | None = None
+    ttft: int | None = None
+    stream_end: str = ""
+    stream_code: str = ""
+    model: str = ""
+    response_id: str = ""
+    tokens: Tokens | None = None
+    text: str = ""
+
+    @property
+    def code(self) -> str:
+        """Symbol that a client reads out of it; empty for none."""
+        problem = self.problem
+        if problem is None:
+            return self.stream_code
+        name = self.surface.name if self.surface else ""
+        if name == "gemini":
+            return google_status(problem.status)
+        return "insufficient_quota" if is_quota_form(problem, name) else problem.code
+
+
+def _flat(status: int, code: str, message: str, category: str | None = "other") -> Problem:
+    return Problem(status, code, message, flat=True, category=category)
+
+
+KEY_IN_QUERY = _flat(
+    400,
+    "api_key_in_query_deprecated",
+    "API key in query parameter is deprecated. Please use Authorization header instead.",
+    None,
+)
+KEY_REQUIRED = _flat(
+    401,
+    "API_KEY_REQUIRED",
+    "API key is required in Authorization header (Bearer scheme), x-api-key header, "
+    "or x-goog-api-key header",
+    None,
+)
+KEY_UNKNOWN = _flat(401, "INVALID_API_KEY", "Invalid API key", None)
+KEY_DISABLED = _flat(401, "API_KEY_DISABLED", "API key is disabled", "auth")
+KEY_EXPIRED = _flat(403, "API_KEY_EXPIRED", "API key 已过期", "auth")
+CAP_REACHED = _flat(429, "API_KEY_QUOTA_EXHAUSTED", "API key 额度已用完")
+USER_INACTIVE = _flat(401, "USER_INACTIVE", "User account is not active", "auth")
+GROUP_DISABLED = _flat(403, "GROUP_DISABLED", "API Key 所属分组已停用")
+BALANCE_AT_DOOR = _flat(403, "INSUFFICIENT_BALANCE", "Insufficient account balance")
+INTERNAL = _flat(500, "INTERNAL_ERROR", "Failed to validate API key", None)
+IP_BLOCKED = _flat(
+    429, "INVALID_AUTH_RATE_LIMITED", "Too many invalid API key attempts, try again later", None
+)._replace(retry_after=60)
+
+BALANCE = Problem(403, "billing_error", "insufficient balance", category="quota")
+NO_GROUP = Problem(
+    403,
+    "permission_error",
+    "API Key is not assigned to any group and cannot be used. "
+    "Please contact the administrator to assign it to a group.",
+)
+MODEL_NOT_ALLOWED = Problem(403, "model_not_allowed", "model is not allowed for this API key")
+BODY_EMPTY = Problem(400, "invalid_request_error", "Request body is empty")
+BODY_BROKEN = Problem(400, "invalid_request_error", "Failed to parse request body")
+MODEL_MISSING = Problem(400, "invalid_request_error", "model is required")
+BODY_TOO_LARGE = Problem(413, "invalid_request_error", "Request body too large, limit is 32MB")
+QUEUE_FULL = Problem(
+    429, "rate_limit_error", "Too many pending requests, please retry later", category="rate_limit"
+)
+NO_SLOT = Problem(
+    429,
+    "rate_limit_error",
+    "Concurrency limit exceeded for user, please retry later",
+    category="rate_limit",
+)
+WINDOWS = {
+    "5h": Problem(429, "rate_limit_exceeded", "api key 5小时限额已用完"),
+    "1d": Problem(429, "rate_limit_exceeded", "api key 日限额已用完"),
+    "7d": Problem(429, "rate_limit_exceeded", "api key 7天限额已用完"),
+}
+USER_RPM = Problem(429, "rate_limit_exceeded", "user requests-per-minute limit exceeded")
+GROUP_RPM = Problem(429, "rate_limit_exceeded", "group requests-per-minute limit exceeded")
+CUT_MESSAGES = Problem(502, "upstream_error", "Upstream request failed", category="upstream")
+
+_NO_CHANNEL = {
+    "openai": "Service temporarily unavailable",
+    "anthropic": "No available accounts: no available accounts",
+    "gemini": "No available Gemini accounts: no available accounts",
+}
+
+
+def is_quota_form(problem: Problem, surface: str) -> bool:
+    """Tell whether a reached cap speaks OpenAI's words: on `/v1/responses` it does (M)."""
+    return problem is CAP_REACHED and surface == "responses"
+
+
+def ip_denied(address: str) -> Problem:
+    """Refuse an address; the message tells the one the gateway saw (M)."""
+    return _flat(403, "ACCESS_DENIED", f"Access denied. Your IP is {address}", None)
+
+
+def no_channel(protocol: Protocol) -> Problem:
+    """Refuse a request for which every channel is set aside, or none is there."""
+    return Problem(503, "api_error", _NO_CHANNEL[protocol], category="service_unavailable")
+
+
+def model_unknown(model: str) -> Problem:
+    """Refuse a model that no channel of the group is configured for."""
+    message = f'Model "{model}" is not supported by any configured account in this group'
+    return Problem(404, "model_not_found", message, category="service_unavailable")
+
+
+def not_offered(surface: Surface) -> Problem:
+    """Refuse an endpoint that the group does not have."""
+    name = {"embeddings": "Embeddings", "count_tokens": "Token counting"}.get(surface.name, "This")
+    return Problem(404, "not_found_error", f"{name} API is not supported for this platform")
+
+
+_FAILED = "Upstream request failed"
+_AWAY = "Upstream service temporarily unavailable"
+_UPSTREAM: dict[int, tuple[int, str, str]] = {
+    400: (400, "invalid_request_error", "Unsupported parameter"),
+    401: (
+        502,
+        "upstream_error",
+        "Upstream authentication failed, please contact administrator",
+    ),
+    403: (502, "upstream_error", "Upstream access forbidden, please contact administrator"),
+    402: (502, "upstream_error", _FAILED),
+    404: (502, "upstream_error", _FAILED),
+    413: (502, "upstream_error", _FAILED),
+    429: (429, "rate_limit_error", "Upstream rate limit exceeded, please retry later"),
+    529: (503, "overloaded_error", "Upstream service overloaded, please retry later"),
+}
+_OPENAI: dict[int, tuple[int, str, str]] = {
+    413: (413, "invalid_request_error", "Request payload is too large"),
+    529: (503, "upstream_error", "Upstream service overloaded, please retry later"),
+}
+
+
+def upstream_failed(status: int, protocol: Protocol) -> Problem:
+    """Refuse a request that every candidate failed, by what the last upstream answered (M)."""
+    form = _OPENAI.get(status) if protocol == "openai" else None
+    form = form or _UPSTREAM.get(status, (502, "upstream_error", _AWAY))
+    listed = form[0] if status == NO_ANSWER else status
+    return Problem(*form, category="upstream", listed=listed)
+
+
+_GOOGLE = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
+}
+
+
+def google_status(status: int) -> str:
+    """Name Google's status for an HTTP status; a failing server is INTERNAL (M)."""
+    return _GOOGLE.get(status, "INTERNAL")
+
+
+def _sorted(content: object) -> str:
+    return json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def problem_body(answer: Answer, problem: Problem) -> str:
+    """Write the body of a refusal, in the shape of who answers."""
+    surface = answer.surface.name if answer.surface else ""
+    if surface == "gemini":
+        message = "API key is required" if problem is KEY_REQUIRED else problem.message
+        form = {
+            "code": problem.status,
+            "message": message,
+            "status": google_status(problem.status),
+        }
+        return _sorted({"error": form})
+    if is_quota_form(problem, surface):
+        quota = {
+            "code": "insufficient_quota",
+            "message": problem.message,
+            "param": None,
+            "type": "insufficient_quota",
+        }
+        return _sorted({"error": quota})
+    if problem.flat:
+        return _sorted({"code": problem.code, "message": problem.message})
+    inner = {"error": {"message": problem.message, "type": problem.code}}
+    if answer.protocol == "anthropic" and surface != "embeddings":
+        return _sorted({**inner, "type": "error"})
+    return _sorted(inner)
+
+
+def headers(answer: Answer, body_length: int | None) -> list[tuple[str, str]]:
+    """List the headers in the order captured; *body_length* None is a body in chunks."""
+    lines = [("content-type", answer.content_type)]
+    if answer.content_type == STREAM:
+        lines = [("cache-control", "no-cache"), *lines, ("x-accel-buffering", "no")]
+    if answer.problem is not None and answer.problem.retry_after is not None:
+        lines.append(("retry-after", str(answer.problem.retry_after)))
+    if answer.client_id is not None:
+        lines.append(("x-client-request-id", answer.client_id))
+    lines += [("x-request-id", value) for value in answer.request_ids]
+    if body_length is None:
+        return [*lines, ("transfer-encoding", "chunked")]
+    return [*lines, ("content-length", str(body_length))]

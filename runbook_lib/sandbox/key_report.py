@@ -1,0 +1,142 @@
+"""What a key is told about itself: `GET /v1/usage` and `GET /v1/models` (contract §2, §7, M).
+
+`isValid` is true for exhausted, expired and unfunded keys alike, so it means nothing; `quota.used`
+is up to five minutes old, the sums of usage are not.
+"""
+
+from typing import Any
+
+from runbook_lib.sandbox import prices, ticks
+from runbook_lib.sandbox.keys import Key, SpendWindow
+from runbook_lib.sandbox.machine import Gateway, Row
+
+_LATELY = 5 * ticks.MINUTE
+_DAYS_SHOWN = 30
+_NAMES = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+
+
+def usage_answer(gateway: Gateway, key: Key, at: int) -> dict[str, Any]:
+    """Build the body of `GET /v1/usage` for a key.
+
+    Args:
+        gateway: The gateway; what has ended by *at* is charged first.
+        key: The key that asks.
+        at: Tick of the question.
+    """
+    gateway.settle(at)
+    limited = key.cap is not None or bool(key.windows) or key.expires_at is not None
+    body: dict[str, Any] = {
+        "daily_usage": _daily(key, at),
+        "isValid": True,
+        "mode": "quota_limited" if limited else "unrestricted",
+        "unit": "USD",
+        "usage": _sums(gateway, key, at),
+    }
+    if key.days:
+        body["model_stats"] = _models(key)
+    if not limited:
+        balance = _usd(key.account.balance)
+        return body | {"balance": balance, "planName": "钱包余额", "remaining": balance}
+    return body | _limits(key, at)
+
+
+def _limits(key: Key, at: int) -> dict[str, Any]:
+    found: dict[str, Any] = {"status": "active"}
+    if key.expires_at is not None:
+        found["expires_at"] = ticks.server_time(key.expires_at)
+        found["days_until_expiry"] = max(0, (key.expires_at - at) // ticks.DAY)
+    if key.cap is not None:
+        used = key.reported_use(at)
+        left = max(0, key.cap - used)
+        found["quota"] = {
+            "limit": _usd(key.cap),
+            "remaining": _usd(left),
+            "unit": "USD",
+            "used": _usd(used),
+        }
+        found["remaining"] = _usd(left)
+        if key.used >= key.cap:
+            found["status"] = "quota_exhausted"
+    if key.windows:
+        found["rate_limits"] = [_window(window, at) for window in key.windows]
+    return found
+
+
+def _window(window: SpendWindow, at: int) -> dict[str, Any]:
+    window.roll(at)
+    found: dict[str, Any] = {
+        "limit": _usd(window.limit),
+        "remaining": _usd(max(0, window.limit - window.used)),
+        "used": _usd(window.used),
+        "window": window.name,
+        "window_start": None if window.start is None else ticks.server_time(window.start),
+    }
+    if window.reset_at is not None:
+        found["reset_at"] = ticks.server_time(window.reset_at)
+    return found
+
+
+def _daily(key: Key, at: int) -> list[dict[str, Any]]:
+    since = ticks.server_midnight(at) - (_DAYS_SHOWN - 1) * ticks.DAY
+    days: dict[int, list[int]] = {}
+    for (day, _), sums in key.days.items():
+        if day >= since:
+            days[day] = _added(days.get(day), sums)
+    return [
+        {"date": ticks.server_day(day), **_counted(days[day]), **_costs(days[day])}
+        for day in sorted(days)
+    ]
+
+
+def _models(key: Key) -> list[dict[str, Any]]:
+    models: dict[str, list[int]] = {}
+    for (_, model), sums in key.days.items():
+        models[model] = _added(models.get(model), sums)
+    dearest = sorted(models, key=lambda name: -models[name][5])
+    return [{"model": name, **_counted(models[name]), **_costs(models[name])} for name in dearest]
+
+
+def _sums(gateway: Gateway, key: Key, at: int) -> dict[str, Any]:
+    today_at = ticks.server_midnight(at)
+    total, today = [0] * 7, [0] * 7
+    for (day, _), sums in key.days.items():
+        total = _added(total, sums)
+        if day == today_at:
+            today = _added(today, sums)
+    lately = _latest(gateway, key, at)
+    tokens = sum(sum(row.tokens) for row in lately)
+    return {
+        "rpm": len(lately) // 5,
+        "tpm": tokens // 5,
+        "today": {**_counted(today), **_costs(today)},
+        "total": {**_counted(total), **_costs(total)},
+    }
+
+
+def _latest(gateway: Gateway, key: Key, at: int) -> list[Row]:
+    found = []
+    for row in reversed(gateway.rows):
+        if row.end < at - _LATELY:
+            break
+        if row.key is key:
+            found.append(row)
+    return found
+
+
+def _added(one: list[int] | None, other: list[int]) -> list[int]:
+    return list(other) if one is None else [a + b for a, b in zip(one, other, strict=True)]
+
+
+def _counted(sums: list[int]) -> dict[str, int]:
+    tokens = dict(zip(_NAMES, sums[1:5], strict=True))
+    return {"requests": sums[0], **tokens, "total_tokens": sum(sums[1:5])}
+
+
+def _costs(sums: list[int]) -> dict[str, Any]:
+    return {"cost": _usd(sums[5]), "actual_cost": _usd(sums[6])}
+
+
+def _usd(amount: int) -> Any:
+    """A number that is written with all its digits and without a binary fraction's noise."""
+    value = prices.usd(amount)
+    return int(value) if value == value.to_integral_value() else float(value)

@@ -1,0 +1,103 @@
+"""Builds the gateway and the services of the sample from `world.toml`, which a person can read."""
+
+import tomllib
+from importlib.resources import files
+from typing import Any
+
+from runbook_lib.sandbox import prices
+from runbook_lib.sandbox.channels import Channel, Group, PerMinute
+from runbook_lib.sandbox.console import Console
+from runbook_lib.sandbox.keys import Account
+from runbook_lib.sandbox.machine import Gateway
+from runbook_lib.sandbox.models import Model
+
+Tables = dict[str, Any]
+"""What a TOML file holds."""
+
+
+def read(name: str) -> Tables:
+    """Read a TOML file of this package."""
+    return tomllib.loads(files("runbook_lib.sandbox").joinpath(name).read_text("utf-8"))
+
+
+def build(tables: Tables, seed: str, at: int) -> Console:
+    """Build the gateway of *tables* and make its keys.
+
+    Args:
+        tables: Content of `world.toml`.
+        seed: Where chance begins.
+        at: Tick at which the keys are made.
+
+    Returns:
+        The console of the gateway; the first balances are top-ups of the ledger.
+    """
+    gateway = Gateway(seed)
+    for table in tables["models"].values():
+        model = _model(table)
+        gateway.models[model.name] = model
+    for table in tables["channels"]:
+        gateway.channels[table["name"]] = _channel(table, gateway)
+    for table in tables["groups"]:
+        gateway.groups[table["name"]] = _group(table, gateway)
+    console = Console(gateway)
+    for table in tables["accounts"]:
+        gateway.accounts[table["name"]] = _account(table)
+        gateway.accounts[table["name"]].credit(at, "top_up", prices.units(table["balance"]))
+    for table in tables["keys"]:
+        console.create_key(
+            at,
+            table["name"],
+            account=table["account"],
+            group=table["group"],
+            cap=table.get("cap"),
+            windows=table.get("windows"),
+            networks=table.get("networks"),
+            expires_days=table.get("expires_days"),
+        )
+    return console
+
+
+def _model(table: Tables) -> Model:
+    return Model(
+        name=table["name"],
+        protocol=table["protocol"],
+        price=prices.price(table["price"]),
+        answers_as=table["answers_as"],
+        first_ms=table["first_ms"],
+        token_ms=table["token_ms"],
+    )
+
+
+def _channel(table: Tables, gateway: Gateway) -> Channel:
+    channel = Channel(
+        id=table["id"],
+        name=table["name"],
+        protocol=table["protocol"],
+        priority=table.get("priority", 1),
+        answers={name: gateway.models[name].answers_as for name in table["models"]},
+        flaky=table.get("flaky", 0.0),
+    )
+    channel.turn("ok")
+    return channel
+
+
+def _group(table: Tables, gateway: Gateway) -> Group:
+    return Group(
+        id=table["id"],
+        name=table["name"],
+        protocol=table["protocol"],
+        multiplier=prices.parts(table["multiplier"]),
+        channels=[gateway.channels[name] for name in table["channels"]],
+        aliases=table.get("aliases", {}),
+    )
+
+
+def _account(table: Tables) -> Account:
+    return Account(
+        id=table["id"],
+        name=table["name"],
+        email=table["email"],
+        balance=0,
+        per_minute=PerMinute(limit=table.get("rpm", 0)),
+        concurrency=table.get("concurrency", 0),
+    )
