@@ -20,7 +20,7 @@ help: ## list these targets
 setup: $(READY) ## make the virtual environment .venv from the exact pins
 
 demo: $(READY) ## triage an incident on made-up data: a verdict and an HTML report
-	@$(BIN)/runbook run incident_triage --sandbox --out $(OUT) || test $$? -eq 1  # 1: it found something
+	@$(BIN)/runbook run incident_triage --sandbox --fail-on never --out $(OUT)
 
 lab: $(READY) ## open the notebooks in JupyterLab, on made-up data
 	$(BIN)/jupyter lab notebooks
