@@ -75,12 +75,9 @@ def read(
     stage = Stage(
         AUDIT, staging, kind="audit log", source_file=source_file, sha256=sha256, account=account
     )
-    try:
+    with stage:
         for row in csv_rows.rows(path, source_file):
             take(stage, row, lambda row: _fields(row, names, zone))
-    except BaseException:
-        stage.drop()
-        raise
     return stage.finish()
 
 

@@ -89,11 +89,7 @@ def read(
         InputError: *field_map* names a field that no line has.
     """
     whole = _as_one_document(path, source_file)
-    look = _Look()
-    for number, _, value, _ in _lines(path, whole):
-        look.take(value)
-        if number >= _LOOK and look.forms and not field_map:
-            break
+    look = _look(_lines(path, whole), to_the_end=bool(field_map))
     guessed = _guess(look, field_map or {}, source_file)
     if not look.forms and guessed is None:
         raise UnknownSourceError(source_file, _looks_like(look))
@@ -106,13 +102,19 @@ def read(
         account=account,
     )
     reader = _Reader(stage, look, guessed, zone)
-    try:
+    with stage:
         for line in _lines(path, whole):
             reader.take(line)
-    except BaseException:
-        stage.drop()
-        raise
     return reader.finish()
+
+
+def _look(log: Iterator[Line], *, to_the_end: bool) -> _Look:
+    look = _Look()
+    for number, _, value, _ in log:
+        look.take(value)
+        if number >= _LOOK and look.forms and not to_the_end:
+            break
+    return look
 
 
 def _looks_like(look: _Look) -> str:

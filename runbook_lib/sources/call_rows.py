@@ -108,6 +108,9 @@ class Rows:
                 none named means none; False for logs of unknown make.
             ts_is_end: Whether `ts` as logged is the end of the attempt; ours is its start.
 
+        Returns:
+            A value for every column of `calls`, in its order; None where unknown.
+
         Raises:
             RecordError: a value does not convert, or the record names no attempt.
         """

@@ -97,12 +97,9 @@ def read(
     if unknown:
         shown = ", ".join(redact.safe(name, limit=40) for name in unknown[:8])
         stage.notes.append(f"unknown columns are left out: {shown}")
-    try:
+    with stage:
         for row in csv_rows.rows(path, source_file):
             take(stage, row, lambda row: _fields(table, columns, row.cells, zone))
-    except BaseException:
-        stage.drop()
-        raise
     return stage.finish()
 
 

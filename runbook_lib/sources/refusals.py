@@ -62,7 +62,7 @@ def read(
     )
     if total is not None and total > len(items):
         stage.notes.append(f"holds {len(items)} of {total} rows: fetch the other pages too")
-    try:
+    with stage:
         for number, item in enumerate(items, start=1):
             try:
                 fields = _fields(item, zone)
@@ -70,9 +70,6 @@ def read(
                 stage.reject(number, None, error.reason)
                 continue
             stage.add_fields(fields, number)
-    except BaseException:
-        stage.drop()
-        raise
     return stage.finish()
 
 

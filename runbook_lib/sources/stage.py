@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from runbook_lib import redact
 from runbook_lib.schema import SQL_TYPES, Table
@@ -55,7 +55,8 @@ class Stage:
     """One Parquet file in the making, with the columns of its table in their order.
 
     Instants are given as microseconds since 1970 or as aware datetimes. `finish` moves nothing:
-    the file stays in the staging folder and the store takes it from there.
+    the file stays in the staging folder and the store takes it from there. As a context manager
+    it leaves nothing behind when the reading fails half way.
     """
 
     def __init__(
@@ -78,6 +79,13 @@ class Stage:
         os.close(handle)
         self._path = Path(name)
         self._writer: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if kind is not None:
+            self.drop()
 
     def add(self, row: Sequence[Any]) -> None:
         """Take one row: a value for every column of the table, in its order."""

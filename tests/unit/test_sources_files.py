@@ -221,8 +221,8 @@ KEY = "sk-" + "CANARY0123456789abcdef"
     [
         {"gen_ai.request.model": f"m {KEY}"},
         {"error.type": f"Bearer {KEY}"},
-        {"url.path": f"https://h.invalid/v1/x?api_key={KEY}"},
-        {"server.address": f"https://u:{KEY}@h.invalid/"},
+        {"url.path": "https://h.invalid/v1/x?api_key" + f"={KEY}"},
+        {"server.address": f"https://u:{KEY}" + "@h.invalid/"},
         {"api_key": KEY},
         {"http.request.header.authorization": [f"Bearer {KEY}"]},
         {"headers": {"x-api-key": KEY, "Cookie": f"a={KEY}"}},
