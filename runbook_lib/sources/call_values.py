@@ -223,6 +223,12 @@ def first(value: object) -> str | None:
     return None if joined is None else joined.partition(",")[0]
 
 
+def code(value: object) -> str | None:
+    """Read a code of the gateway; a number is a status, never a code (contract §3.1)."""
+    found = text(value)
+    return None if found is None or found.isdigit() else found
+
+
 def _attempt(value: object) -> int | None:
     number = whole("attempt", value)
     if number is not None and not 1 <= number <= 1_000_000:
@@ -232,6 +238,7 @@ def _attempt(value: object) -> int | None:
 
 _SPECIAL: dict[str, Callable[[Any], Any]] = {
     "status": status,
+    "code": code,
     "request_ids": ids,
     "client_request_id": first,
     "content_type": first,

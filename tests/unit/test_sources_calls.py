@@ -176,6 +176,7 @@ def test_what_does_not_convert_is_rejected_with_its_reason(
         pytest.param({"gen_ai.usage.output_tokens": 20.0}, "output_tokens", 20, id="float-whole"),
         pytest.param({"http.response.status_code": "503"}, "status", 503, id="status-as-text"),
         pytest.param({"http.response.status_code": 0}, "status", None, id="zero-is-no-answer"),
+        pytest.param({"torouter.error.code": 403}, "code", None, id="number-is-no-code"),
         pytest.param({"torouter.retry_after_s": "17"}, "retry_after_s", 17.0, id="wait-as-text"),
         pytest.param(
             {"url.path": "https://h.invalid/v1/messages?x=1#y"}, "path", "/v1/messages", id="url"
