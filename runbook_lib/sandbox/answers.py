@@ -12,6 +12,9 @@ from runbook_lib.sandbox.channels import NO_ANSWER, Protocol
 from runbook_lib.sandbox.prices import Tokens
 
 JSON = "application/json; charset=utf-8"
+PASSED = "application/json"
+"""What an upstream wrote and the gateway passes on."""
+
 STREAM = "text/event-stream"
 PAGE = "text/html; charset=utf-8"
 TEXT = "text/plain"
@@ -26,6 +29,7 @@ class Problem(NamedTuple):
         category: Category in the console's list of failed requests; None when it lists it not.
         listed: Status in that list, which is the upstream's where it answered.
         retry_after: Seconds for the header; None for no header.
+        passed_on: The body is the upstream's own.
     """
 
     status: int
@@ -35,6 +39,7 @@ class Problem(NamedTuple):
     category: str | None = "other"
     listed: int | None = None
     retry_after: int | None = None
+    passed_on: bool = False
 
 
 class Surface(NamedTuple):
@@ -85,7 +90,7 @@ class Answer(NamedTuple):
             return self.stream_code
         name = self.surface.name if self.surface else ""
         if name == "gemini":
-            return google_status(problem.status)
+            return "" if problem.passed_on else google_status(problem.status)
         return "insufficient_quota" if is_quota_form(problem, name) else problem.code
 
 
@@ -185,7 +190,7 @@ def not_offered(surface: Surface) -> Problem:
 _FAILED = "Upstream request failed"
 _AWAY = "Upstream service temporarily unavailable"
 _UPSTREAM: dict[int, tuple[int, str, str]] = {
-    400: (400, "invalid_request_error", "Unsupported parameter"),
+    400: (400, "invalid_request_error", "Unsupported parameter: foo"),
     401: (
         502,
         "upstream_error",
@@ -204,12 +209,18 @@ _OPENAI: dict[int, tuple[int, str, str]] = {
 }
 
 
+_PASSED = frozenset({("anthropic", 400), ("gemini", 404)})
+
+
 def upstream_failed(status: int, protocol: Protocol) -> Problem:
     """Refuse a request that every candidate failed, by what the last upstream answered (M)."""
     form = _OPENAI.get(status) if protocol == "openai" else None
     form = form or _UPSTREAM.get(status, (502, "upstream_error", _AWAY))
     listed = form[0] if status == NO_ANSWER else status
-    return Problem(*form, category="upstream", listed=listed)
+    passed = (protocol, status) in _PASSED
+    if passed and protocol == "gemini":
+        form = (404, "UNAVAILABLE", "model not found")
+    return Problem(*form, category="upstream", listed=listed, passed_on=passed)
 
 
 _GOOGLE = {
@@ -226,13 +237,16 @@ def google_status(status: int) -> str:
     return _GOOGLE.get(status, "INTERNAL")
 
 
-def _sorted(content: object) -> str:
+def compact(content: object) -> str:
+    """Write JSON as the gateway does: sorted names, no blanks."""
     return json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def problem_body(answer: Answer, problem: Problem) -> str:
     """Write the body of a refusal, in the shape of who answers."""
     surface = answer.surface.name if answer.surface else ""
+    if problem.passed_on:
+        return _upstream_body(answer, problem)
     if surface == "gemini":
         message = "API key is required" if problem is KEY_REQUIRED else problem.message
         form = {
@@ -240,7 +254,7 @@ def problem_body(answer: Answer, problem: Problem) -> str:
             "message": message,
             "status": google_status(problem.status),
         }
-        return _sorted({"error": form})
+        return compact({"error": form})
     if is_quota_form(problem, surface):
         quota = {
             "code": "insufficient_quota",
@@ -248,13 +262,22 @@ def problem_body(answer: Answer, problem: Problem) -> str:
             "param": None,
             "type": "insufficient_quota",
         }
-        return _sorted({"error": quota})
+        return compact({"error": quota})
     if problem.flat:
-        return _sorted({"code": problem.code, "message": problem.message})
+        return compact({"code": problem.code, "message": problem.message})
     inner = {"error": {"message": problem.message, "type": problem.code}}
     if answer.protocol == "anthropic" and surface != "embeddings":
-        return _sorted({**inner, "type": "error"})
-    return _sorted(inner)
+        return compact({**inner, "type": "error"})
+    return compact(inner)
+
+
+def _upstream_body(answer: Answer, problem: Problem) -> str:
+    if answer.protocol == "gemini":
+        form = {"code": problem.status, "message": problem.message, "status": problem.code}
+        return json.dumps({"error": form})
+    inner = {"type": problem.code, "message": problem.message}
+    request_id = f"req_{(answer.client_id or '').replace('-', '')[:24]}"
+    return json.dumps({"type": "error", "error": inner, "request_id": request_id})
 
 
 def headers(answer: Answer, body_length: int | None) -> list[tuple[str, str]]:

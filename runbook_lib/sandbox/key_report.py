@@ -13,6 +13,8 @@ from runbook_lib.sandbox.machine import Gateway, Row
 _LATELY = 5 * ticks.MINUTE
 _DAYS_SHOWN = 30
 _NAMES = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+_CREATED = (*_NAMES[:3], "cache_creation_tokens")
+"""Names of the token counts: the days have other ones than the rest."""
 
 
 def usage_answer(gateway: Gateway, key: Key, at: int) -> dict[str, Any]:
@@ -29,15 +31,15 @@ def usage_answer(gateway: Gateway, key: Key, at: int) -> dict[str, Any]:
         "daily_usage": _daily(key, at),
         "isValid": True,
         "mode": "quota_limited" if limited else "unrestricted",
-        "unit": "USD",
         "usage": _sums(gateway, key, at),
     }
     if key.days:
         body["model_stats"] = _models(key)
-    if not limited:
-        balance = _usd(key.account.balance)
-        return body | {"balance": balance, "planName": "钱包余额", "remaining": balance}
-    return body | _limits(key, at)
+    if limited:
+        return body | _limits(key, at)
+    balance = _usd(key.account.balance)
+    plan = {"balance": balance, "planName": "钱包余额", "remaining": balance, "unit": "USD"}
+    return body | plan
 
 
 def _limits(key: Key, at: int) -> dict[str, Any]:
@@ -54,7 +56,7 @@ def _limits(key: Key, at: int) -> dict[str, Any]:
             "unit": "USD",
             "used": _usd(used),
         }
-        found["remaining"] = _usd(left)
+        found |= {"remaining": _usd(left), "unit": "USD"}
         if key.used >= key.cap:
             found["status"] = "quota_exhausted"
     if key.windows:
@@ -93,12 +95,20 @@ def _models(key: Key) -> list[dict[str, Any]]:
     for (_, model), sums in key.days.items():
         models[model] = _added(models.get(model), sums)
     dearest = sorted(models, key=lambda name: -models[name][5])
-    return [{"model": name, **_counted(models[name]), **_costs(models[name])} for name in dearest]
+    return [
+        {
+            "model": name,
+            **_counted(models[name], _CREATED),
+            **_costs(models[name]),
+            "account_cost": _usd(models[name][5]),
+        }
+        for name in dearest
+    ]
 
 
 def _sums(gateway: Gateway, key: Key, at: int) -> dict[str, Any]:
     today_at = ticks.server_midnight(at)
-    total, today = [0] * 7, [0] * 7
+    total, today = [0] * 8, [0] * 8
     for (day, _), sums in key.days.items():
         total = _added(total, sums)
         if day == today_at:
@@ -106,10 +116,11 @@ def _sums(gateway: Gateway, key: Key, at: int) -> dict[str, Any]:
     lately = _latest(gateway, key, at)
     tokens = sum(sum(row.tokens) for row in lately)
     return {
+        "average_duration_ms": total[7] / ticks.MILLI / total[0] if total[0] else 0,
         "rpm": len(lately) // 5,
         "tpm": tokens // 5,
-        "today": {**_counted(today), **_costs(today)},
-        "total": {**_counted(total), **_costs(total)},
+        "today": {**_counted(today, _CREATED), **_costs(today)},
+        "total": {**_counted(total, _CREATED), **_costs(total)},
     }
 
 
@@ -127,8 +138,8 @@ def _added(one: list[int] | None, other: list[int]) -> list[int]:
     return list(other) if one is None else [a + b for a, b in zip(one, other, strict=True)]
 
 
-def _counted(sums: list[int]) -> dict[str, int]:
-    tokens = dict(zip(_NAMES, sums[1:5], strict=True))
+def _counted(sums: list[int], names: tuple[str, ...] = _NAMES) -> dict[str, int]:
+    tokens = dict(zip(names, sums[1:5], strict=True))
     return {"requests": sums[0], **tokens, "total_tokens": sum(sums[1:5])}
 
 
@@ -140,3 +151,33 @@ def _usd(amount: int) -> Any:
     """A number that is written with all its digits and without a binary fraction's noise."""
     value = prices.usd(amount)
     return int(value) if value == value.to_integral_value() else float(value)
+
+
+def models_answer(key: Key) -> dict[str, Any]:
+    """Build the body of `GET /v1/models`: what the key's group may call.
+
+    The form is that of the group's protocol; a name that is mapped to a model is listed too.
+    """
+    group = key.group
+    if group is None:
+        return {"data": [], "object": "list"}
+    names = {name for channel in group.channels for name in channel.answers} | set(group.aliases)
+    items = [_listed(name, group.protocol) for name in sorted(names)]
+    if group.protocol == "gemini":
+        return {"object": "list", "data": [{"id": item["id"], "object": "model"} for item in items]}
+    return {"data": items, "object": "list"}
+
+
+def _listed(name: str, protocol: str) -> dict[str, Any]:
+    title = name.replace("-", " ").title()
+    if protocol == "anthropic":
+        made = "2026-01-01T00:00:00Z"
+        return {"id": name, "type": "model", "display_name": title, "created_at": made}
+    return {
+        "id": name,
+        "object": "model",
+        "created": 1767225600,
+        "owned_by": "openai",
+        "type": "model",
+        "display_name": title,
+    }

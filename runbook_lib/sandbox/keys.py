@@ -10,7 +10,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from runbook_lib.sandbox import ticks
 from runbook_lib.sandbox.channels import Group, PerMinute
-from runbook_lib.sandbox.prices import Tokens
+from runbook_lib.sandbox.prices import Cost, Tokens
 
 SPANS = {"5h": 5 * ticks.HOUR, "1d": ticks.DAY, "7d": 7 * ticks.DAY}
 """Length of each window of a key, in the order in which they are looked at."""
@@ -122,7 +122,7 @@ class Key:
         cap: Spending cap over its whole life; None for none.
         used: Billed so far, which the cap looks at.
         networks: Addresses that may use it; empty for all.
-        days: Sums by (day in the server's zone, model): requests, tokens, original, billed.
+        days: Sums by (day in the server's zone, model): requests, tokens, original, billed, ticks.
     """
 
     id: int
@@ -170,8 +170,9 @@ class Key:
                 return window.name
         return None
 
-    def charge(self, at: int, model: str, tokens: Tokens, original: int, billed: int) -> None:
+    def charge(self, at: int, model: str, tokens: Tokens, cost: Cost, duration: int) -> None:
         """Count a billed request at its end."""
+        billed = cost.billed
         if at - self.reported_at >= REPORT_LAG:
             self.reported, self.reported_at = self.used, at
         self.used += billed
@@ -180,8 +181,8 @@ class Key:
         place = (ticks.server_midnight(at), model)
         sums = self.days.get(place)
         if sums is None:
-            sums = self.days[place] = [0] * 7
-        for index, value in enumerate((1, *tokens, original, billed)):
+            sums = self.days[place] = [0] * 8
+        for index, value in enumerate((1, *tokens, cost.original, billed, duration)):
             sums[index] += value
 
     def reported_use(self, at: int) -> int:

@@ -148,9 +148,8 @@ class Gateway:
         pending = self._under_way
         while pending and pending[0][0] <= at:
             row = heapq.heappop(pending)[2]
-            cost = row.cost
-            row.key.account.balance -= cost.billed
-            row.key.charge(row.end, row.request.model, row.tokens, cost.original, cost.billed)
+            row.key.account.balance -= row.cost.billed
+            row.key.charge(row.end, row.request.model, row.tokens, row.cost, row.duration)
             self.rows.append(row)
 
     def _door(self, call: _Call) -> Problem | None:
@@ -199,22 +198,27 @@ class Gateway:
 
     def _plain(self, call: _Call, key: Key) -> Answer:
         protocol = key.group.protocol if key.group else None
+        form = answers.PASSED if call.surface.name == "gemini" else answers.JSON
         spent = self._moment()
-        return Answer(200, call.ids, call.client_id, answers.JSON, spent, call.surface, protocol)
+        return Answer(200, call.ids, call.client_id, form, spent, call.surface, protocol)
 
     def _refuse(self, call: _Call, problem: Problem, *, spent: int = 0) -> Answer:
         key, request = call.key, call.request
         spent += self._moment()
         if key is not None and problem.category is not None:
             self.refusals.append(Refusal(call.at + spent, key, request, problem))
-        protocol = key.group.protocol if key is not None and key.group else None
+        protocol = key.group.protocol if key is not None and key.group else call.surface.protocol
+        passed = problem.passed_on
+        ids = call.ids
+        if passed and protocol == "gemini":
+            ids = (self._upstream_id(),)
         # Who waited for a slot with a stream has 200 and pings by then: the refusal comes inside.
         inside = request.stream and problem is answers.NO_SLOT
         return Answer(
             200 if inside else problem.status,
-            call.ids,
+            ids,
             call.client_id,
-            answers.STREAM if inside else answers.JSON,
+            answers.STREAM if inside else answers.PASSED if passed else answers.JSON,
             spent,
             call.surface,
             protocol,
@@ -240,7 +244,7 @@ class Gateway:
             200,
             self._upstream_ids(call.ids, served.group),
             call.client_id,
-            answers.STREAM if request.stream else "application/json",
+            _content_type(call.surface, served.group, stream=request.stream),
             duration,
             call.surface,
             served.group.protocol,
@@ -277,8 +281,11 @@ class Gateway:
     def _upstream_ids(self, ids: tuple[str, ...], group: Group) -> tuple[str, ...]:
         if group.protocol == "anthropic":
             return ids
-        upstream = f"req_{self._bits(96):024x}"
+        upstream = self._upstream_id()
         return (upstream, upstream) if group.protocol == "gemini" else (ids[0], upstream)
+
+    def _upstream_id(self) -> str:
+        return f"req_{self._bits(96):024x}"
 
     def _response_id(self, surface: str) -> str:
         if surface == "chat":
@@ -293,6 +300,13 @@ def _astray(path: str, ids: tuple[str, ...], spent: int) -> Answer:
     if is_api(path):
         return Answer(404, ids, None, answers.TEXT, spent)
     return Answer(200, ids, None, answers.PAGE, spent)
+
+
+def _content_type(surface: Surface, group: Group, *, stream: bool) -> str:
+    if stream:
+        return answers.STREAM
+    # What the gateway translates from one protocol to another, it writes itself.
+    return answers.JSON if group.protocol == "anthropic" != surface.protocol else answers.PASSED
 
 
 def _ending(
