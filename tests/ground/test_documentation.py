@@ -203,13 +203,18 @@ def _lacking(function: ast.FunctionDef) -> list[str]:
     text = ast.get_docstring(function) or ""
     gives = function.returns is not None and ast.unparse(function.returns) != "None"
     wanted = ["Args:"] * bool(_arguments(function)) + ["Returns:"] * gives
-    if "overload" in map(ast.unparse, function.decorator_list) or _is_property(function):
+    if _is_property(function) or _is_command(function):
         return []
     return [section for section in wanted if section not in text.replace("Yields:", "Returns:")]
 
 
 def _is_property(function: ast.FunctionDef) -> bool:
     return any("property" in ast.unparse(one) for one in function.decorator_list)
+
+
+def _is_command(function: ast.FunctionDef) -> bool:
+    """Tell whether its docstring is what `--help` shows, where each option has its own words."""
+    return any(".command" in ast.unparse(one) for one in function.decorator_list)
 
 
 def _documented(function: ast.FunctionDef, section: str) -> list[str]:
