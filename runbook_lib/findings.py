@@ -6,6 +6,7 @@ The fields are those of `findings.json`. A Report shows itself as HTML through t
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -288,6 +289,8 @@ def _finding(item: Finding) -> dict[str, Any]:
 
 def plain(value: Any) -> Any:
     """Give any value as JSON has it: amounts and times as text, no secret, nothing invisible."""
+    if _unknown(value):
+        return None
     if isinstance(value, Decimal):
         return money.plain(value)
     if isinstance(value, datetime):
@@ -302,7 +305,19 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if hasattr(type(value), "__slots__") and hasattr(type(value), "__dataclass_fields__"):
         return plain(_fields(value))
-    return value
+    return _plain_number(value)
+
+
+def _unknown(value: Any) -> bool:
+    """Tell what a frame has for unknown."""
+    named = type(value).__name__ in ("NoneType", "NAType", "NaTType")
+    return named or (isinstance(value, float) and not math.isfinite(value))
+
+
+def _plain_number(value: Any) -> Any:
+    if hasattr(value, "item"):  # a number of numpy
+        return plain(value.item())
+    return value if isinstance(value, int | float) else plain(str(value))
 
 
 RULES: dict[str, str] = {

@@ -15,6 +15,8 @@ CHARTS: dict[str, Drawer] = {"timeline": timeline.picture, "minutes": minutes.pi
 def counted(item: findings.Exhibit) -> str:
     """Say in one sentence which rows are not shown; empty when all are."""
     rows, told = len(item.frame), []
+    if len(tables.filled(item.frame).columns) < len(item.frame.columns):
+        told.append("Columns without a value are left out.")
     if rows > tables.MOST_SHOWN:
         told.append(
             f"{tables.MOST_SHOWN} of {rows:,} rows are shown; a run writes all of them to "
@@ -35,9 +37,12 @@ def html(item: findings.Exhibit) -> tuple[str, str]:
         told = f"{item.title}: none."
         empty = markup.paragraph(f"<em>{markup.text(told)}</em>")
         return empty + _note(item.note), redact.safe(told)
-    table = tables.rows(item.frame, item.title, zone)
+    table = tables.rows(tables.filled(item.frame), item.title, zone)
     note = _note(" ".join(part for part in (item.note, counted(item)) if part))
-    return f"{table}{note}", f"{redact.safe(item.title)}\n{tables.plain(item.frame, zone)}"
+    return (
+        f"{table}{note}",
+        f"{redact.safe(item.title)}\n{tables.plain(tables.filled(item.frame), zone)}",
+    )
 
 
 def _note(told: str) -> str:
@@ -48,7 +53,7 @@ def _charted(item: findings.Exhibit, zone: ZoneInfo) -> tuple[str, str]:
     picture = CHARTS[item.chart](item.frame, zone, title=item.title)
     behind = ""
     if not item.frame.empty:
-        table = tables.rows(item.frame, item.title, zone) + _note(counted(item))
+        table = tables.rows(tables.filled(item.frame), item.title, zone) + _note(counted(item))
         behind = markup.details(f"The rows behind it ({len(item.frame):,})", table)
     told = redact.visible(redact.secrets(picture.words))
     return f"{figures.html(picture)}{_note(item.note)}{behind}", told

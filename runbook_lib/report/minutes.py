@@ -75,9 +75,9 @@ def picture(frame: "pd.DataFrame", zone: ZoneInfo, *, title: str) -> figures.Pic
         _answered(bottom, bars, width)
         _marks(top, marks)
         _clock(bottom, bars, zone)
-        every = "minute" if width == 1 else f"{width} minutes"
-        top.set_title(redact.safe(f"{title} (per {every})", limit=90))
-        told = f"{title} (per {every}). {words(bars, marks, zone)}"
+        title = title if width == 1 else f"{title} (bars of {width} minutes)"
+        top.set_title(redact.safe(title, limit=90))
+        told = f"{title}. {words(bars, marks, zone)}"
         return figures.Picture(png=figures.png(figure), words=told, caption=told)
 
 

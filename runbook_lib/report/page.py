@@ -38,13 +38,14 @@ def render(
     exporter = HTMLExporter(
         template_name="runbook",
         extra_template_basedirs=[str(_TEMPLATES)],
+        exclude_anchor_links=True,
         preprocessors=[],
         default_preprocessors=[],
     )
     page = _page(notebook)
     page.metadata["title"] = redact.safe(title)
     page.metadata["partial"] = [redact.safe(reason, limit=500) for reason in partial]
-    page.metadata["run"] = [(name, redact.safe(value)) for name, value in run.items()]
+    page.metadata["run"] = [(redact.safe(name), redact.safe(told)) for name, told in run.items()]
     body, _ = exporter.from_notebook_node(page)
     return str(body)
 

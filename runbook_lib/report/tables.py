@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 MOST_SHOWN = 25
 """Rows of a table that are shown; all of them are in the CSV."""
 
+WIDE = 8
+"""Columns from which on empty ones are left out."""
+
 MOST_TEXT = 160
 """Characters of one text that are shown."""
 
@@ -140,6 +143,21 @@ def _columns(frame: "pd.DataFrame", zone: ZoneInfo, most: int) -> list[list[Show
         [shown(value, str(name), zone) for value in frame.iloc[:most, place]]
         for place, name in enumerate(frame.columns)
     ]
+
+
+def filled(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Leave out the columns that hold no value, where a frame is wide.
+
+    Args:
+        frame: Any frame.
+
+    Returns:
+        The frame, all its rows; itself when it has at most `WIDE` columns.
+    """
+    if len(frame.columns) <= WIDE or frame.empty:
+        return frame
+    held = [not all(map(absent, frame.iloc[:, at])) for at in range(len(frame.columns))]
+    return frame.loc[:, held]
 
 
 def rows(frame: "pd.DataFrame", caption: str, zone: ZoneInfo, *, most: int = MOST_SHOWN) -> str:

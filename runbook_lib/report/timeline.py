@@ -105,10 +105,10 @@ def picture(frame: "pd.DataFrame", zone: ZoneInfo, *, title: str) -> figures.Pic
     drawn, caption = attempts(frame), f"{title}: {counted(len(frame))}."
     with figures.drawing(8.2, max(1.7, 1.15 + 0.42 * len(drawn))) as figure:
         axes = figure.subplots()
-        _draw(axes, drawn)
+        unit = _draw(axes, drawn)
         if drawn:
             at = clock.clock_time(frame["started_at"].min(), zone)
-            axes.set_xlabel(f"seconds since {at}")
+            axes.set_xlabel(f"{unit} since {at}")
             first, last = (frame["started_at"].iloc[place] for place in (0, -1))
             caption = f"{caption[:-1]}, {clock.stamp(first)} to {clock.stamp(last)}."
         axes.set_title(redact.safe(title, limit=90))
@@ -116,7 +116,8 @@ def picture(frame: "pd.DataFrame", zone: ZoneInfo, *, title: str) -> figures.Pic
         return figures.Picture(png=figures.png(figure), words=told, caption=caption)
 
 
-def _draw(axes: "Axes", drawn: Sequence[Attempt]) -> None:
+def _draw(axes: "Axes", drawn: Sequence[Attempt]) -> str:
+    """Draw the bars; gives the unit of the axis in words."""
     last = max((item.start_s + item.length_s for item in drawn), default=1.0) or 0.001
     thinnest = last * 0.006
     for place, item in enumerate(drawn):
@@ -144,6 +145,10 @@ def _draw(axes: "Axes", drawn: Sequence[Attempt]) -> None:
     results.tick_params(axis="y", length=0)
     axes.grid(axis="x", color="#E3E3E3", linewidth=0.7)
     axes.set_axisbelow(True)
+    if last >= 1:
+        return "seconds"
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value * 1000:g}")
+    return "milliseconds"
 
 
 def _wait(axes: "Axes", item: Attempt, place: int, last: float) -> None:

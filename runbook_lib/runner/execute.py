@@ -69,18 +69,21 @@ def execute(
     from papermill.exceptions import PapermillExecutionError
     from papermill.execute import execute_notebook
 
+    from runbook_lib.runner.manager import Adopted
+
     source = nbformat.read(notebook.path, as_version=4)
     try:
-        executed = execute_notebook(
-            source,
-            None,
-            parameters=dict(values),
-            kernel_name="python3",
-            progress_bar=False,
-            request_save_on_cell_execute=False,
-            execution_timeout=timeout_s,
-            km=kernel.manager(),
-        )
+        with Adopted(kernel) as manager:
+            executed = execute_notebook(
+                source,
+                None,
+                parameters=dict(values),
+                kernel_name="python3",
+                progress_bar=False,
+                request_save_on_cell_execute=False,
+                execution_timeout=timeout_s,
+                km=manager,
+            )
     except PapermillExecutionError as error:
         raise _reached(notebook.name, error) from None
     except CellTimeoutError:

@@ -74,12 +74,6 @@ class Kernel:
             start_new_session=True,
         )
 
-    def manager(self) -> Any:
-        """Give what papermill's client needs to talk to this kernel."""
-        from runbook_lib.runner.manager import adopt
-
-        return adopt(self)
-
     def ask_to_end(self) -> None:
         """Ask the kernel to end by itself; it keeps on ending while this goes on."""
         if self.process.poll() is None:

@@ -1,0 +1,179 @@
+"""A Report answers first, in plain words, and shows exact values behind readable ones."""
+
+from dataclasses import replace
+
+import live_nodes
+import made_report
+import pytest
+
+from runbook_lib import findings, report
+from runbook_lib.findings import Grade, Severity, Status
+from runbook_lib.report import answer, card, words
+
+
+@pytest.fixture(autouse=True)
+def _renderer():
+    report.install()
+
+
+def _text(html: str) -> str:
+    return " ".join("".join(live_nodes.parsed(html).text).split())
+
+
+@pytest.mark.parametrize(
+    ("cause", "rule", "order"),
+    [
+        pytest.param("key_quota_exhausted", "never", "Do not retry.", id="never"),
+        pytest.param("rate_limit", "window", "Retry after the window.", id="window"),
+        pytest.param("overloaded", "after", "Retry after the wait it names.", id="after"),
+        pytest.param("upstream", "backoff", "Back off and retry.", id="backoff"),
+        pytest.param("cut_stream", None, "Do not re-send it by itself.", id="no-rule"),
+        pytest.param("success", None, "Nothing to retry.", id="success"),
+        pytest.param(None, None, "Hold retries until the cause is known.", id="undecided"),
+    ],
+)
+def test_the_retry_rule_is_an_order_in_words(cause, rule, order: str) -> None:
+    """At three in the night nobody translates `backoff`."""
+    assert words.retry(cause, rule)[0] == order
+
+
+def test_the_verdict_comes_first() -> None:
+    """Title, order and first act stand before any table."""
+    text = _text(answer.html(made_report.report()))
+    places = [
+        text.index(part)
+        for part in (
+            "Confirmed",
+            "sample data",
+            "Key prod-web",
+            "Do not retry.",
+            "Do now:",
+            "How bad",
+        )
+    ]
+    assert places == sorted(places)
+
+
+def test_findings_are_sorted_worst_first() -> None:
+    """What is worst is read first, whatever order the rules ran in."""
+    made = made_report.report()
+    html = answer.html(replace(made, findings=list(reversed(made.findings))))
+    text = _text(html)
+    assert text.index("refused four times") < text.index("could not succeed")
+    assert text.index("could not succeed") < text.index("ends before the window")
+
+
+@pytest.mark.parametrize(
+    ("severity", "grade", "tone"),
+    [
+        pytest.param(Severity.HIGH, Grade.CONFIRMED, "bad", id="high"),
+        pytest.param(Severity.MEDIUM, Grade.CONFIRMED, "warn", id="medium"),
+        pytest.param(None, Grade.INCONCLUSIVE, "warn", id="inconclusive"),
+        pytest.param(None, Grade.CONFIRMED, "good", id="clean"),
+    ],
+)
+def test_the_colour_follows_the_worst_finding(severity, grade, tone: str) -> None:
+    """Green stands only where nothing failed and the answer is sure."""
+    made = made_report.report()
+    held = made.findings[0]
+    found = [replace(held, severity=severity)] if severity else [replace(held, status=Status.PASS)]
+    verdict = replace(made.verdict, grade=grade)
+    assert answer.tone(replace(made, findings=found, verdict=verdict)) == tone
+
+
+def test_evidence_is_counted_and_bounded() -> None:
+    """A page with ten thousand rows of evidence helps nobody; the count stays true."""
+    text = _text(answer.html(made_report.report()))
+    assert "15 rows of evidence" in text
+    assert "3 more in findings.json" in text
+
+
+def test_what_is_partial_is_said() -> None:
+    """An answer on half the data must not look like an answer on all."""
+    made = made_report.report()
+    partial = replace(made, coverage=replace(made.coverage, partial=["2 rows rejected"]))
+    assert "Not whole: 2 rows rejected" in _text(answer.html(partial))
+    assert "Not whole: 2 rows rejected" in partial._repr_mimebundle_()["text/plain"]
+
+
+def test_money_times_and_unknowns_in_a_table() -> None:
+    """Readable first, exact when pointed at; both clocks; unknown is a dash, not a zero."""
+    made = made_report.report()
+    html = made.exhibits["joined_rows"]._repr_mimebundle_()["text/html"]
+    text, tags = _text(html), live_nodes.parsed(html).tags
+    titles = [held["title"] for tag, held in tags if tag == "td" and "title" in held]
+    assert "$0.0023" in text
+    assert "0.0022926012 USD" in titles
+    assert "2026-11-24 13:43:02 CST" in text
+    assert "05:43:02 UTC" in text
+    assert "2026-11-24T05:43:02.000000Z" in titles
+    assert "25 of 40 rows are shown; a run writes all of them to joined_rows.csv." in text
+    assert "12 more rows ($0.030) did not fit" in text
+
+
+def test_a_table_without_rows_says_so() -> None:
+    """An empty table looks like a fault; a sentence does not."""
+    text = _text(made_report.report().exhibits["changes"]._repr_mimebundle_()["text/html"])
+    assert text == "Changes in the hour before: none."
+
+
+def test_headers_and_pictures_can_be_read_out() -> None:
+    """Each header belongs to its column, none is empty, and each picture has its words."""
+    made = made_report.report()
+    shown = [made, *made.exhibits.values()]
+    for item in shown:
+        tags = live_nodes.parsed(item._repr_mimebundle_()["text/html"]).tags
+        assert all(held.get("scope") == "col" for tag, held in tags if tag == "th")
+        assert all(len(held["alt"]) > 40 for tag, held in tags if tag == "img")
+
+
+def test_the_report_carries_its_rows_and_attachments() -> None:
+    """The runner reads all files out of the executed notebook; no cell writes one."""
+    held = made_report.report()._repr_mimebundle_()[findings.REPORT_MIME]
+    assert set(held["files"]) == {
+        *(f"{name}.csv" for name in made_report.report().exhibits),
+        "support-pack.md",
+    }
+    assert held["files"]["joined_rows.csv"].count("\n") == 41
+    assert "files" not in made_report.report().to_dict()
+
+
+def test_plain_text_tells_the_verdict_too() -> None:
+    """A terminal gets the same answer as a page."""
+    text = made_report.report()._repr_mimebundle_()["text/plain"]
+    assert text.startswith("CONFIRMED: Key prod-web reached its spending cap")
+    assert "Do not retry." in text
+    assert "Next: Raise the cap of the key" in text
+
+
+class _Table:
+    table, rows, repeated = "usage", 4829, 120
+    first_at = last_at = made_report.NOW
+
+
+class _Card:
+    tables, rejected, notes = [_Table()], {"no time": 2}, ["usage.csv: cut in the middle"]
+    inputs = made_report.report().inputs
+    sample = False
+
+
+def test_the_intake_card_tells_what_is_held_and_what_was_left_out() -> None:
+    """Who reads a verdict must see on how many rows, how old, and what was rejected."""
+    later = made_report.NOW.replace(hour=8)
+    text = _text(card.html(_Card(), later))
+    for part in ("usage", "4,829", "120", "2 records rejected: no time", "cut in the middle"):
+        assert part in text
+    assert "2 h 16 min" not in text
+    assert "3 h 0 min" in text
+    assert "4,829 rows (120 repeated)" in card.plain(_Card(), later)
+
+
+def test_made_up_data_have_no_age() -> None:
+    """Sample data end when they end; an age would be read as a fault."""
+
+    class Sample(_Card):
+        sample = True
+
+    text = _text(card.html(Sample(), made_report.NOW))
+    assert "Age" not in text
+    assert "sample data" in text
