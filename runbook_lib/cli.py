@@ -258,6 +258,7 @@ def _taken_as_json(taken: "Taken") -> dict[str, Any]:
         ],
         "skipped": [{"file": path, "reason": reason} for path, reason in taken.skipped],
         "broken": [{"file": path, "reason": reason} for path, reason in taken.broken],
+        "held": dict(taken.held),
     }
 
 
@@ -266,7 +267,7 @@ def _tell_taken(taken: "Taken") -> None:
         held = ", taken in before" if added.already else f", {added.repeated:,} held already"
         tail = held if added.already or added.repeated else ""
         click.echo(
-            f"{redact.safe(item.source_file)}: {item.kind}, {item.rows:,} rows, "
+            f"{redact.safe(item.source_file)}: {item.kind}, {_rows(item.rows)}, "
             f"{item.rejected:,} rejected{tail}"
         )
         _tell_details(item)
@@ -274,6 +275,12 @@ def _tell_taken(taken: "Taken") -> None:
         click.echo(f"{path}: skipped, of no known source")
     for _, reason in taken.broken:
         click.echo(f"not read: {reason}")
+    held = ", ".join(f"{table} {_rows(rows)}" for table, rows in taken.held.items())
+    click.echo(f"The store holds now: {held or 'nothing'}.")
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row" if count == 1 else f"{count:,} rows"
 
 
 def _tell_details(item: "Intake") -> None:

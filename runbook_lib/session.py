@@ -7,13 +7,12 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from runbook_lib import __version__, clock, redact, report
+from runbook_lib import __version__, redact, report
 from runbook_lib.errors import InputError, StoreError, UnknownSourceError
 
 if TYPE_CHECKING:
@@ -86,12 +85,14 @@ class Taken:
         added: What the store made of each, in the same order.
         skipped: Files of a folder that are of no known source, each with the reason.
         broken: Files of a folder that could not be read, each with the reason.
+        held: Rows the store holds now, by table.
     """
 
     intakes: Sequence["Intake"]
     added: Sequence["Added"]
     skipped: Sequence[tuple[str, str]] = ()
     broken: Sequence[tuple[str, str]] = ()
+    held: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def partial(self) -> bool:
@@ -144,7 +145,8 @@ def take_in(
                 unknown = isinstance(error, UnknownSourceError)
                 (skipped if unknown else broken).append((redact.safe(path), str(error)))
         added = store.add(intakes)
-    return Taken(intakes=intakes, added=added, skipped=skipped, broken=broken)
+        held = {line.table: line.rows for line in store.intake.tables}
+    return Taken(intakes=intakes, added=added, skipped=skipped, broken=broken, held=held)
 
 
 def _place(data_dir: str | Path) -> Path:
@@ -152,26 +154,6 @@ def _place(data_dir: str | Path) -> Path:
     if not text or "\0" in text or _ADDRESS.match(text) or text == SANDBOX:
         raise InputError(redact.safe(text) or '""', "cannot be a store", hint="name a folder")
     return Path(text).expanduser()
-
-
-def now(store: "Store", text: str = "", zone: ZoneInfo | None = None) -> datetime:
-    """Tell as of when to judge.
-
-    Args:
-        store: Open store.
-        text: Time a person gave; empty for the clock, or on sample data for their end.
-        zone: Zone of a time without an offset; UTC where none is given.
-
-    Returns:
-        An aware UTC instant.
-
-    Raises:
-        ParameterError: the text is no time.
-    """
-    if text:
-        return clock.from_parameter("now", text, zone or ZoneInfo("UTC"))
-    last = store.intake.last_at if store.sample else None
-    return last or datetime.now(UTC)
 
 
 def cache() -> Path:
