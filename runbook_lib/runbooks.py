@@ -181,37 +181,28 @@ def _cases(ids: Sequence[str], found: Found, material: Material) -> list[case.Ca
     """Make one case an id: its attempts where a log has them, else its usage row."""
     attempts = _picked(material.attempts, found.calls)
     rows = _picked(material.rows, found.usage)
-    by_row = dict(zip(material.attempts["client_request_id"], material.attempts.index, strict=True))
+    ids_of = enumerate(material.attempts["client_request_id"])
+    joined = {name: place for place, name in ids_of if isinstance(name, str)}
     cases = []
     for asked in ids:
-        mine = attempts.get(asked)
-        row = rows.get(asked)
-        if mine is None and row is not None:
-            joined = row["join_id"].iloc[0]
-            if isinstance(joined, str) and joined in by_row:
-                mine = material.attempts.loc[[by_row[joined]]]
-        if mine is not None:
+        row = material.row(rows[asked][0]) if asked in rows else None
+        places = attempts.get(asked, [])
+        if not places and row is not None and row.join_id in joined:
+            places = [joined[row.join_id]]
+        if places:
+            mine = [material.attempt(place) for place in places]
             cases.append(case.of_attempts(asked, mine, material))
         elif row is not None:
-            cases.append(case.of_row(asked, next(row.itertuples()), material))
+            cases.append(case.of_row(asked, row, material))
     return cases
 
 
-def _picked(prepared: pd.DataFrame, asked: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The prepared rows of every asked id."""
-    place = {
-        where: index
-        for index, where in zip(
-            prepared.index,
-            zip(prepared["source_file"], prepared["row_number"], prepared["account"], strict=True),
-            strict=True,
-        )
-    }
-    picked: dict[str, list[int]] = {}
-    where = zip(asked["source_file"], asked["row_number"], asked["account"], strict=True)
-    for name, at in zip(asked["asked_id"], where, strict=True):
-        picked.setdefault(name, []).append(place[at])
-    return {name: prepared.loc[sorted(set(index))] for name, index in picked.items()}
+def _picked(prepared: pd.DataFrame, asked: pd.DataFrame) -> dict[str, list[int]]:
+    """The places in the prepared frame of the rows of every asked id, in order."""
+    origin = ["account", "source_file", "row_number"]
+    places = prepared[origin].assign(place=range(len(prepared)))
+    both = asked[["asked_id", *origin]].merge(places, on=origin)
+    return {str(name): sorted(set(group)) for name, group in both.groupby("asked_id")["place"]}
 
 
 def _material(store: "Store", hit: Window | None, margin: timedelta, found: Found) -> Material:

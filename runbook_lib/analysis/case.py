@@ -1,23 +1,44 @@
 """One case: an attempt or a lone usage row, with its diagnosis, its call, row and spell."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
-import pandas as pd
-
 from runbook_lib import money
 from runbook_lib.analysis.around import Spell, spell
 from runbook_lib.analysis.causes import diagnose
-from runbook_lib.analysis.diagnosis import Diagnosis, from_answer, none_or
+from runbook_lib.analysis.diagnosis import Diagnosis, cite, from_answer, none_or
 from runbook_lib.analysis.joins import Joined, join
-from runbook_lib.analysis.material import FAILED, Material, each
+from runbook_lib.analysis.material import FAILED, SLOT_WAIT_S, Material
 from runbook_lib.analysis.oddities import odd, unlogged
-from runbook_lib.findings import Grade
+from runbook_lib.findings import Grade, Join
 
 NOTHING = Diagnosis(cause="unknown", code=None, domain=None, retry=None, grade=Grade.INCONCLUSIVE)
 """The diagnosis of what no data hold."""
+
+ALIKE_S = 5.0
+"""Refusals with the same key, status and code within this time have one cause."""
+
+_ALIKE = (
+    "key_name",
+    "group",
+    "provider",
+    "service",
+    "model",
+    "status",
+    "code_read",
+    "lender",
+    "outcome",
+    "error_type",
+    "stream_end",
+    "content_type",
+    "retry_after_s",
+    "path",
+    "upstream",
+)
+"""What two failed attempts of one moment share when they share their cause."""
 
 FINAL = ("never", "window")
 """Retry rules under which another attempt within the call cannot help."""
@@ -36,7 +57,7 @@ class Case:
     asked: str
     attempt: Any | None
     found: Diagnosis
-    call: pd.DataFrame
+    call: Sequence[Any]
     joined: Joined
     material: Material
 
@@ -55,13 +76,12 @@ class Case:
     @cached_property
     def judged(self) -> list[Diagnosis]:
         """The diagnosis of every attempt of the call, in order."""
-        rows = each(self.call)
-        return [judge(row, self.material) for row in rows]
+        return [judge(row, self.material) for row in self.call]
 
     @cached_property
     def joins(self) -> list[Joined]:
         """The usage row of every attempt of the call, in order."""
-        return [join(row, self.material) for row in each(self.call)]
+        return [join(row, self.material) for row in self.call]
 
     @property
     def cost_usd(self) -> Decimal | None:
@@ -74,28 +94,33 @@ class Case:
     def wasted(self) -> int:
         """Attempts that were sent although the answer before them was final."""
         rules = [item.retry for item in self.judged]
-        models = list(self.call["model"])
-        keys = list(self.call["key_name"])
-        return sum(
-            rule in FINAL and models[n] == models[n + 1] and keys[n] == keys[n + 1]
-            for n, rule in enumerate(rules[:-1])
-        )
+        same = [(row.model, row.key_name) for row in self.call]
+        return sum(rule in FINAL and same[n] == same[n + 1] for n, rule in enumerate(rules[:-1]))
 
 
 def judge(attempt: Any, material: Material) -> Diagnosis:
     """Judge any attempt: failed ones by cause, answered ones by what is odd about them."""
     if attempt.outcome == "ok":
         return odd(attempt, from_answer(attempt), material)
-    return diagnose(attempt, material)
+    if attempt.outcome == "no_answer" or attempt.end - attempt.start >= SLOT_WAIT_S:
+        return diagnose(attempt, material)
+    alike = tuple(str(getattr(attempt, name)) for name in _ALIKE)
+    known = material.judged.get((alike, attempt.start // ALIKE_S))
+    if known is None:
+        known = material.judged[alike, attempt.start // ALIKE_S] = diagnose(attempt, material)
+        return known
+    own = (
+        cite(attempt, item.field, item.value) if item.join is Join.ID else item
+        for item in known.evidence
+    )
+    return replace(known, evidence=tuple(own))
 
 
-def of_attempts(asked: str, attempts: pd.DataFrame, material: Material) -> Case:
+def of_attempts(asked: str, attempts: Sequence[Any], material: Material) -> Case:
     """Make the case of an id that attempts carry; the first that failed speaks for several."""
-    failed = attempts[attempts["outcome"].isin(FAILED)]
-    speaker = next(each(failed if len(failed) else attempts.tail(1)))
+    speaker = next((row for row in attempts if row.outcome in FAILED), attempts[-1])
     call_id = none_or(speaker.call_id, str)
-    frame = material.attempts
-    call = frame[frame["call_id"] == call_id] if call_id else frame.loc[[speaker.Index]]
+    call = material.call(call_id) if call_id else [speaker]
     return Case(
         asked=asked,
         attempt=speaker,
@@ -113,7 +138,7 @@ def of_row(asked: str, row: Any, material: Material) -> Case:
         asked=asked,
         attempt=None,
         found=found,
-        call=material.attempts.head(0),
+        call=(),
         joined=Joined(row=row, how="id"),
         material=material,
     )

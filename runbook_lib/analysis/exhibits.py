@@ -11,7 +11,6 @@ from runbook_lib.analysis import around
 from runbook_lib.analysis.case import FINAL, Case
 from runbook_lib.analysis.diagnosis import none_or
 from runbook_lib.analysis.joins import Joined
-from runbook_lib.analysis.material import each
 from runbook_lib.findings import MOST_ROWS, Exhibit
 
 
@@ -29,7 +28,7 @@ def attempts(case: Case) -> Exhibit:
     answer before it was final), `key_name`, `model`, `response_model`, `request_ids`,
     `client_request_id`, `join`, `cost_usd`, `source_file`, `row_number`.
     """
-    rows = list(each(case.call))
+    rows = list(case.call)
     return Exhibit(
         name="attempts",
         title="Attempts of the call",
@@ -185,7 +184,7 @@ def _radius_by_minute(spell: around.Spell | None, case: Case) -> Exhibit:
 
 def joined_rows(case: Case) -> Exhibit:
     """Show the usage rows of the call, each stamped with how it was tied to it."""
-    pairs = list(zip(each(case.call), case.joins, strict=True)) or [(None, case.joined)]
+    pairs = list(zip(case.call, case.joins, strict=True)) or [(None, case.joined)]
     rows = [_joined(attempt, item) for attempt, item in pairs]
     frame = pd.DataFrame(rows, columns=_JOINED)
     cost = money.total(item.cost_usd for _, item in pairs)

@@ -48,14 +48,13 @@ def join(attempt: Any, material: Material) -> Joined:
 
     Source: contract §5, §6 (M).
     """
-    rows = material.rows
     if isinstance(attempt.client_request_id, str):
-        same = rows[rows["join_id"] == attempt.client_request_id]
-        if len(same):
-            return Joined(row=next(each(same)), how="id")
+        place = material.billed.get(attempt.client_request_id)
+        if place is not None:
+            return Joined(row=material.row(place), how="id")
     if attempt.outcome == "refused":
         return Joined(row=None, how="none", note="refused requests cost nothing")
-    if isinstance(attempt.client_request_id, str) and rows["join_id"].notna().any():
+    if isinstance(attempt.client_request_id, str) and material.billed:
         return Joined(row=None, how="none", note="no usage row has this id")
     return _by_window(attempt, material)
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from runbook_lib.analysis.diagnosis import Diagnosis, cite, none_or, settled
 from runbook_lib.analysis.joins import start_match
-from runbook_lib.analysis.material import FAILED, Material, each
+from runbook_lib.analysis.material import FAILED, Material
 from runbook_lib.findings import Evidence, Grade, Join
 
 BUSY_PER_MINUTE = 10
@@ -44,12 +44,14 @@ def fallback(attempt: Any, base: Diagnosis, material: Material) -> Diagnosis | N
     """The same call had failed on another model before."""
     if none_or(attempt.call_id, str) is None:
         return None
-    frame = material.attempts
-    same = frame[(frame["call_id"] == attempt.call_id) & (frame["start"] < attempt.start)]
-    before = same[same["outcome"].isin(FAILED) & (same["model"] != attempt.model)]
-    if before.empty:
+    before = [
+        row
+        for row in material.call(attempt.call_id)
+        if row.start < attempt.start and row.outcome in FAILED and row.model != attempt.model
+    ]
+    if not before:
         return None
-    last = next(each(before.tail(1)))
+    last = before[-1]
     return settled(
         base,
         "client_fallback",
@@ -63,10 +65,10 @@ def fallback(attempt: Any, base: Diagnosis, material: Material) -> Diagnosis | N
 
 def twin(attempt: Any, base: Diagnosis, material: Material) -> Diagnosis | None:
     """The same request was sent a moment before or after, as another call."""
-    pairs = material.twins
-    if attempt.Index not in pairs.index:
+    place = material.twins.get(attempt.Index)
+    if place is None:
         return None
-    other = next(each(material.attempts.loc[[pairs.loc[attempt.Index]]]))
+    other = material.attempt(place)
     apart = abs(other.start - attempt.start)
     same = none_or(other.output_tokens, int) == none_or(attempt.output_tokens, int)
     return settled(
@@ -81,12 +83,11 @@ def twin(attempt: Any, base: Diagnosis, material: Material) -> Diagnosis | None:
 
 def loop(attempt: Any, base: Diagnosis, material: Material) -> Diagnosis | None:
     """The key is called many times its usual rate, and every call is answered and billed."""
-    rates = material.rates
-    own = rates[(rates["key_name"] == attempt.key_name) & (rates["service"] == attempt.service)]
-    if len(own) < 4:
+    known = material.rates.get((attempt.key_name, attempt.service))
+    if known is None:
         return None
-    here = own.loc[own["bucket"] == attempt.ts.floor("min"), "ok"].sum()
-    usual = float(own["ok"].median())
+    usual, minutes = known
+    here = minutes.get(attempt.ts.floor("min"), 0)
     if here < LOOP_PER_MINUTE or here < LOOP_FACTOR * max(usual, 1.0):
         return None
     return settled(

@@ -11,7 +11,6 @@ from runbook_lib import clock, money, redact
 from runbook_lib.analysis.around import label
 from runbook_lib.analysis.case import Case
 from runbook_lib.analysis.diagnosis import none_or
-from runbook_lib.analysis.material import each
 from runbook_lib.findings import Attachment, Finding, NextStep, Verdict
 
 MOST_IDS = 20
@@ -23,7 +22,7 @@ def packs(
 ) -> list[Attachment]:
     """Write the support pack as Markdown and as JSON."""
     facts = _facts(case, verdict)
-    attempts = [_attempt(row) for row in each(case.call)]
+    attempts = [_attempt(row) for row in case.call]
     handed = handover(case, verdict, step)
     body = {
         "facts": facts,

@@ -1,6 +1,6 @@
 """From a case to its findings: one function a rule, worst first, each citing its rows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -36,7 +36,11 @@ SKEW_S = 2.0
 
 def findings_of(case: Case) -> list[Finding]:
     """Apply every rule to a case; failing ones first, worst first."""
-    found = [item for rule in RULES for item in rule(case)]
+    return worst_first(item for rule in RULES for item in rule(case))
+
+
+def worst_first(found: Iterable[Finding]) -> list[Finding]:
+    """Order findings: failing ones first, the worst of them first."""
     order = list(Severity)
     return sorted(found, key=lambda item: (item.status != Status.FAIL, order.index(item.severity)))
 
@@ -190,7 +194,7 @@ def wasted_retries(case: Case) -> Iterator[Finding]:
     """Attempts sent although the answer before them was final."""
     if not case.wasted:
         return
-    later = case.call.iloc[1:]
+    later = case.call[1:]
     yield Finding(
         rule="wasted-retries",
         severity=Severity.MEDIUM,
@@ -199,7 +203,7 @@ def wasted_retries(case: Case) -> Iterator[Finding]:
         value=case.wasted,
         expected=0,
         unit="attempts",
-        evidence=tuple(cite(row, "attempt", none_or(row.attempt, int)) for row in each(later)),
+        evidence=tuple(cite(row, "attempt", none_or(row.attempt, int)) for row in later),
         next_step=NextStep(
             text="Stop retrying on this code in the client.",
             who="service owner",
@@ -211,9 +215,9 @@ def wasted_retries(case: Case) -> Iterator[Finding]:
 
 def ids_not_logged(case: Case) -> Iterator[Finding]:
     """Attempts that cannot be joined with usage rows by id."""
-    answered = case.call[case.call["status"].notna()]
-    blind = answered[answered["client_request_id"].isna()]
-    if blind.empty:
+    answered = [row for row in case.call if none_or(row.status, int) is not None]
+    blind = [row for row in answered if none_or(row.client_request_id, str) is None]
+    if not blind:
         return
     yield Finding(
         rule="ids-not-logged",
@@ -224,7 +228,7 @@ def ids_not_logged(case: Case) -> Iterator[Finding]:
         value=len(blind),
         expected=0,
         unit="attempts",
-        evidence=tuple(cite(row, "client_request_id", None) for row in each(blind)),
+        evidence=tuple(cite(row, "client_request_id", None) for row in blind),
         next_step=NextStep(
             text="Log x-client-request-id beside x-request-id.", who="service owner"
         ),
@@ -236,7 +240,7 @@ def billed_failure(case: Case) -> Iterator[Finding]:
     """A request that failed for the caller and was billed all the same."""
     billed = [
         (row, item)
-        for row, item in zip(each(case.call), case.joins, strict=True)
+        for row, item in zip(case.call, case.joins, strict=True)
         if row.outcome in (*FAILED, "abandoned") and item.cost_usd
     ]
     if not billed:

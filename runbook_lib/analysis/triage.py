@@ -15,7 +15,7 @@ from runbook_lib.analysis.case import NOTHING, Case
 from runbook_lib.analysis.diagnosis import none_or
 from runbook_lib.analysis.joins import Joined
 from runbook_lib.analysis.material import Material
-from runbook_lib.analysis.rules import findings_of, headline, next_step
+from runbook_lib.analysis.rules import findings_of, headline, main_rule, next_step, worst_first
 from runbook_lib.findings import (
     MOST_ROWS,
     Coverage,
@@ -151,7 +151,7 @@ def _empty_exhibits(material: Material) -> dict[str, Exhibit]:
         asked="",
         attempt=None,
         found=NOTHING,
-        call=material.attempts.head(0),
+        call=(),
         joined=Joined(row=None, how="none"),
         material=material,
     )
@@ -219,19 +219,17 @@ def _title(counts: Counter[str], ranked: Sequence[str], missing: int) -> str:
 
 
 def _merged(cases: Sequence[Case], ranked: Sequence[str]) -> list[Finding]:
-    """The findings of the first case of every cause and key: one of a kind speaks for all."""
-    speakers: dict[tuple[str, object], Case] = {}
+    """All findings of the first case of every cause, and what happened on its other keys."""
+    first: dict[str, Case] = {}
+    keys: dict[tuple[str, object], Case] = {}
     for case in cases:
-        speakers.setdefault((case.found.cause, none_or(case.subject.key_name, str)), case)
-    ordered = sorted(speakers.items(), key=lambda item: ranked.index(item[0][0]))
-    seen: dict[str, Finding] = {}
-    for _, case in ordered[:200]:
-        for item in findings_of(case):
-            seen.setdefault(f"{item.rule} {item.title}", item)
-    order = list(Severity)
-    return sorted(
-        seen.values(), key=lambda item: (item.status != Status.FAIL, order.index(item.severity))
-    )
+        first.setdefault(case.found.cause, case)
+        keys.setdefault((case.found.cause, none_or(case.subject.key_name, str)), case)
+    found = [item for name in ranked for item in findings_of(first[name])]
+    others = [case for case in keys.values() if case is not first[case.found.cause]]
+    found += [item for case in others for item in main_rule(case)]
+    alone = {f"{item.rule} {item.title}": item for item in reversed(found)}
+    return worst_first(reversed(alone.values()))
 
 
 def _causes(cases: Sequence[Case], ranked: Sequence[str]) -> Exhibit:

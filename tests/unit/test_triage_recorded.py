@@ -1,0 +1,125 @@
+"""Triage against the truth of recorded incidents: a real gateway, real clients, planted causes."""
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook_lib import sources
+from runbook_lib.errors import UnknownSourceError
+from runbook_lib.findings import Report
+from runbook_lib.runbooks import triage
+from runbook_lib.store import Store
+
+pytestmark = pytest.mark.shared
+
+ANSWERED = {"runaway_loop", "client_fallback", "model_alias", "unlogged_use"}
+"""Incidents that show in no failed attempt: they are found too, by their own ids."""
+
+
+def take_in(folder: Path, files: list[Path]) -> None:
+    """Take files into a lake, those of no known source left out."""
+    with Store(folder, read_only=False) as store:
+        for path in files:
+            with store.staging() as staging:
+                try:
+                    store.add(sources.read(path, staging))
+                except UnknownSourceError:
+                    continue
+
+
+@pytest.fixture(scope="module")
+def store(gateway: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """The whole recorded folder, taken in."""
+    folder = tmp_path_factory.mktemp("lake")
+    take_in(folder, sources.files([gateway]))
+    with Store(folder) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def truth(gateway: Path) -> dict[str, dict[str, Any]]:
+    """The planted incidents by id."""
+    listed = json.loads((gateway / "truth.json").read_text())["incidents"]
+    return {incident["id"]: incident for incident in listed}
+
+
+def test_nothing_is_lost_or_doubled(store: Store) -> None:
+    """Four logs, five exports and three lists of one run are one run."""
+    usage = store.roll_up("usage", [])
+    assert int(usage["requests"].sum()) == 4829
+    assert sum(usage["cost_usd"], Decimal(0)) == Decimal("27.8514182575")
+    assert int(store.roll_up("calls", [])["attempts"].sum()) == 6971
+
+
+def ids_of(incident: dict[str, Any]) -> list[str]:
+    """Every id the truth names for an incident; of a fallback only those of its attempts."""
+    named = incident["request_ids"]
+    ids = [*named["x_request_id"], *named["x_client_request_id"]]
+    if incident["correct_triage"]["name"] != "client_fallback":
+        ids += incident["call_ids"]
+    return list(dict.fromkeys(ids))
+
+
+@pytest.mark.parametrize("number", [f"D{n:02}" for n in range(1, 23)])
+def test_every_incident_gets_its_cause(number: str, store: Store, truth: Any) -> None:
+    """The verdict of every id is the cause, the side and the rule that the truth names."""
+    incident = truth[number]
+    right = incident["correct_triage"]
+    for request_id in ids_of(incident):
+        found = triage(store, request_id).verdict
+        assert (found.cause, found.domain, found.retry) == (
+            right["name"], right["domain"], right["retry"],
+        ), request_id  # fmt: skip
+
+
+def test_many_ids_are_grouped_by_cause(store: Store, truth: Any) -> None:
+    """All ids at once give each the cause it has alone, and one table of causes."""
+    wanted = {
+        request_id: incident["correct_triage"]["name"]
+        for incident in truth.values()
+        for request_id in ids_of(incident)
+        if incident["correct_triage"]["name"] not in ANSWERED
+    }
+    report = triage(store, [*wanted, "never-seen"])
+    table = report.exhibits["ids"].frame.set_index("id")["cause"]
+    assert {name: table[name] for name in wanted} == wanted
+    assert table["never-seen"] == "nowhere"
+    assert report.coverage.partial == ["1 ids found nowhere"]
+    assert report.exhibits["causes"].frame["ids"].sum() == len(wanted)
+
+
+def test_a_window_is_triaged_like_its_ids(store: Store) -> None:
+    """Without any id the failures of a window are grouped by cause."""
+    report = triage(store, start="2026-11-24T05:34:00Z", end="2026-11-24T05:34:30Z")
+    assert report.verdict.cause == "upstream_outage"
+    assert set(report.exhibits["causes"].frame["cause"]) <= {"upstream_outage", "client_timeout"}
+
+
+def test_same_question_same_bytes(store: Store, truth: Any) -> None:
+    """Nothing of the clock or the order of the machine reaches the answer."""
+    ids = truth["D10"]["request_ids"]["x_request_id"]
+
+    def answer() -> str:
+        return json.dumps(triage(store, ids, now="2026-11-24T06:00:00Z").to_dict(), sort_keys=True)
+
+    assert answer() == answer()
+
+
+def test_the_wasted_attempts_of_a_spent_cap_are_named(store: Store, truth: Any) -> None:
+    """The report names the cap, the attempts the SDK wasted, and the step to take."""
+    report = triage(store, truth["D13"]["request_ids"]["x_request_id"][0])
+    rules = {item.rule: item for item in report.findings}
+    assert rules["wasted-retries"].value == 2
+    assert "cap" in report.next_steps.steps[0].text
+    assert {"request-failed", "blast-radius", "failure-over"} <= set(rules)
+
+
+@pytest.mark.usefixtures("sockets_blocked")
+def test_files_are_enough(store: Store, truth: Any) -> None:
+    """Triage needs no network at all."""
+    found: Report = triage(store, truth["D02"]["request_ids"]["x_request_id"][0])
+    assert found.verdict.grade == "confirmed"
