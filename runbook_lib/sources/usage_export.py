@@ -38,7 +38,8 @@ def read(
     Args:
         path: Plain file (not packed).
         staging: Folder for the Parquet file.
-        source_file: Name of the file as given; `sha256` of its bytes as stored.
+        source_file: Name of the file as given.
+        sha256: Digest of its bytes as stored.
         account: Account the rows belong to.
         zone: Zone of times without an offset, which are refused without it.
 
@@ -57,7 +58,7 @@ def read(
     )
     if made is None:
         made = _careful(path, staging, form, source_file, sha256, account, zone)
-    notes = [*form.header.notes, *made.notes, *usage_notes.notes(made, form)]
+    notes = [*form.header.notes, *made.notes, *usage_notes.notes(made)]
     return replace(made, cost_decimals=COST_DECIMALS, notes=tuple(notes))
 
 

@@ -58,7 +58,8 @@ def read(
     Args:
         path: Plain JSON file.
         staging: Folder for the Parquet file.
-        source_file: Name of the file as given; `sha256` of its bytes as stored.
+        source_file: Name of the file as given.
+        sha256: Digest of its bytes as stored.
         account: Account the rows belong to.
         zone: Zone of times without an offset, which are refused without it.
 

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from runbook_lib import redact
 
 _ALIASES: Mapping[str, str] = {
-    "ts": "time timestamp createdat createdtime datetime date requesttime 时间 创建时间 请求时间 日期",
+    "ts": (
+        "time timestamp createdat createdtime datetime date requesttime 时间 创建时间 请求时间 日期"
+    ),
     "request_id": "requestid reqid 请求id 请求编号",
     "key_name": (
-        "apikeyname apikey keyname key tokenname apikeys api密钥 api密钥名称 api密钥名 密钥 密钥名称"
-        " apikey名称 api令牌 令牌 令牌名称"
+        "apikeyname apikey keyname key tokenname apikeys api密钥 api密钥名称 api密钥名 密钥"
+        " 密钥名称 apikey名称 api令牌 令牌 令牌名称"
     ),
     "model": "model modelname 模型 模型名称",
     "endpoint": "inboundendpoint endpoint requestpath 入站端点 端点 请求端点 入口端点 接口",
@@ -29,8 +31,8 @@ _ALIASES: Mapping[str, str] = {
         "outputtokens outputtoken output completiontokens 输出tokens 输出token 输出 输出令牌"
     ),
     "cache_read_tokens": (
-        "cachereadtokens cachereadtoken cacheread cachedtokens 缓存读取tokens 缓存读取token 缓存读取"
-        " 缓存读取令牌"
+        "cachereadtokens cachereadtoken cacheread cachedtokens 缓存读取tokens 缓存读取token"
+        " 缓存读取 缓存读取令牌"
     ),
     "cache_write_tokens": (
         "cachecreationtokens cachewritetokens cachecreation cachewrite 缓存创建tokens 缓存创建token"
@@ -113,11 +115,11 @@ def column(name: str) -> str | None:
 
 
 def header(names: Sequence[str]) -> Header:
-    """Tell what each column is; of two that mean the same the first counts."""
+    """Tell what each column is; of two that mean the same the console's own, or the first, counts."""
     places: dict[str, int] = {}
     others: dict[str, int] = {}
     notes: list[str] = []
-    for position, name in enumerate(names):
+    for position, name in sorted(enumerate(names), key=lambda item: not _proper(item[1])):
         found = column(name)
         if found is not None and found not in places:
             places[found] = position
@@ -129,6 +131,12 @@ def header(names: Sequence[str]) -> Header:
     if "cost_usd" not in places:
         notes.append("has no column of billed costs: they are unknown")
     return Header(names=names, places=places, others=others, notes=notes)
+
+
+def _proper(name: str) -> bool:
+    """Tell whether this is the console's own name of a column, which goes before any other."""
+    found = _KNOWN.get(norm(name))
+    return found is not None and norm(name) in _ALIASES[found].split()[:1]
 
 
 def _other_name(name: str, position: int, others: Mapping[str, int]) -> str:

@@ -1,14 +1,96 @@
-"""What people should know of an export beside its rows: gaps, seams, a missing page."""
+"""What people should know of an export beside its rows: gaps, a range not covered, a seam."""
 
+import re
 from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runbook_lib.sources.intake import Intake
-from runbook_lib.sources.usage_rows import Form
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 PAGE = 1000
 """Rows the console fetches at a time for its export (contract §7)."""
 
+LONGEST_QUIET = timedelta(hours=1)
+"""A span without any row inside an export that is told, when it is longer."""
 
-def notes(intake: Intake, form: Form) -> Sequence[str]:
-    """List what the rows of an export say about its being whole."""
-    return ()
+_RANGE = re.compile(r"usage[_-](\d{4}-\d{2}-\d{2})(?:_to_|_)(\d{4}-\d{2}-\d{2})")
+_SLOT = timedelta(minutes=15)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_WIDEST_OFFSET = timedelta(hours=14)
+
+
+def notes(intake: Intake) -> Sequence[str]:
+    """List what the rows of an export say about its being whole.
+
+    Args:
+        intake: What was read; its staged file is looked at by quarter hours.
+    """
+    if intake.staged is None or intake.first_at is None or intake.last_at is None:
+        return ["holds no row that could be used"]
+    found = _range(intake.source_file, intake.first_at, intake.last_at)
+    found += _gaps(_busy(intake.staged))
+    if intake.rows + intake.rejected >= PAGE and (intake.rows + intake.rejected) % PAGE == 0:
+        found.append(
+            f"has exactly {intake.rows + intake.rejected:,} rows, the end of a page of the"
+            " console: see whether older rows are missing"
+        )
+    return found
+
+
+def _range(source_file: str, first_at: datetime, last_at: datetime) -> list[str]:
+    """Hold the days in the name of the file against its rows, whatever zone they are days of."""
+    match = _RANGE.search(source_file)
+    days = [_day(text) for text in match.groups()] if match else []
+    if len(days) != 2 or days[0] is None or days[1] is None:
+        return []
+    start = datetime(days[0].year, days[0].month, days[0].day, tzinfo=UTC) + _WIDEST_OFFSET
+    end = datetime(days[1].year, days[1].month, days[1].day, tzinfo=UTC) - _WIDEST_OFFSET
+    found = []
+    if first_at >= start + timedelta(days=1):
+        found.append(f"its name begins at {days[0]}, its rows at {first_at:%Y-%m-%d %H:%M} UTC")
+    if last_at < end:
+        found.append(f"its name ends at {days[1]}, its rows at {last_at:%Y-%m-%d %H:%M} UTC")
+    return found
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _busy(staged: Path) -> "Iterable[int]":
+    """List the quarter hours that have rows."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    seen = {
+        int(slot)
+        for batch in pq.ParquetFile(staged).iter_batches(columns=["ts"], batch_size=1 << 20)
+        for slot in np.unique(batch.column(0).cast("int64").to_numpy() // 900_000_000)
+    }
+    return sorted(seen)
+
+
+def _gaps(busy: "Iterable[int]") -> list[str]:
+    slots = list(busy)
+    quiet = [
+        (later - earlier - 1, earlier)
+        for earlier, later in pairwise(slots)
+        if (later - earlier - 1) * _SLOT >= LONGEST_QUIET
+    ]
+    if not quiet:
+        return []
+    length, before = max(quiet, key=lambda item: (item[0], -item[1]))
+    start = _EPOCH + _SLOT * (before + 1)
+    hours = sum(item[0] for item in quiet) / 4
+    return [
+        f"has {len(quiet)} spans of an hour or more without a row, {hours:g} h in all; the longest"
+        f" begins at {start:%Y-%m-%d %H:%M} UTC and lasts {length / 4:g} h"
+    ]

@@ -63,9 +63,8 @@ def records(path: Path, form: Form) -> Iterator[Record]:
 def _joined(file: Iterator[str]) -> Iterator[tuple[int, str]]:
     """Put lines together while a quote is open, and give up on one that never closes."""
     held: list[str] = []
-    start = place = 0
-    for line in file:
-        place += 1
+    start = 0
+    for place, line in enumerate(file, start=1):
         if not held:
             start = place
         held.append(line)

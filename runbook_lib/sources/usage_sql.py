@@ -1,13 +1,164 @@
-"""Let the engine read a usage export that is written exactly as the console writes."""
+"""Let the engine read a usage export that is written exactly as the console writes.
 
+It converts by the declared types and checks that nothing was guessed, rounded or lost: a number
+must come back as the text it was. At the first cell in any other form it gives up, and the file is
+read record by record (`usage_rows`), which decides what that cell is.
+"""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from runbook_lib.schema import SQL_TYPES, USAGE
+from runbook_lib.sources import engine, usage_cells
+from runbook_lib.sources.engine import quoted
 from runbook_lib.sources.intake import Intake
+from runbook_lib.sources.stage import instant
 from runbook_lib.sources.usage_rows import Form
+
+if TYPE_CHECKING:
+    import duckdb
+
+_MANY_VALUES = 200_000
+"""Different texts of one column that are looked at one by one."""
+
+_TIME = "____-__-__T__:__:__%"
+_FIRST, _LAST = "TIMESTAMPTZ '2000-01-01 00:00:00+00'", "TIMESTAMPTZ '2100-01-01 00:00:00+00'"
+_UUID = "([a-z_]+:)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 def read(
     path: Path, staging: Path, form: Form, *, source_file: str, sha256: str, account: str
 ) -> Intake | None:
-    """Read an export with the engine; None when it must be read record by record."""
-    return None
+    """Read an export with the engine; None when it must be read record by record.
+
+    The staged file has only the columns the export has, and no row number: its rows lie in the
+    order of the export, none missing.
+    """
+    import duckdb
+
+    if form.encoding != "utf-8-sig" or form.comma or form.header.others:
+        return None
+    handle, name = tempfile.mkstemp(prefix="usage-", suffix=".parquet", dir=staging)
+    os.close(handle)
+    staged = Path(name)
+    link = engine.connect([staging], files=[path], spill=staging / "spill")
+    engine.lock(link)
+    try:
+        query = _query(path, form)
+        link.execute(f"COPY ({query}) TO {quoted(name)} (FORMAT parquet)")
+        made = _intake(link, staged, form)
+    except duckdb.Error:
+        made = None
+    finally:
+        link.close()
+    if made is None:
+        staged.unlink(missing_ok=True)
+        return None
+    rows, columns, used, first, last = made
+    if rows == 0:
+        staged.unlink()
+    return Intake(
+        kind="usage export",
+        table="usage",
+        source_file=source_file,
+        sha256=sha256,
+        account=account,
+        staged=staged if rows else None,
+        columns=frozenset(columns),
+        rows=rows,
+        usd_used=used,
+        first_at=instant(first),
+        last_at=instant(last),
+    )
+
+
+def _query(path: Path, form: Form) -> str:
+    width = len(form.header.names)
+    columns = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(width))
+    source = (
+        f"read_csv({quoted(str(path.resolve()))}, columns = {{{columns}}}, auto_detect = false,"
+        f" header = true, delim = {quoted(form.delimiter)}, quote = '\"', escape = '\"',"
+        " strict_mode = true, null_padding = false)"
+    )
+    places = form.header.places
+    names = [name for name in USAGE.names if name in places]
+    typed = ", ".join(f"{_typed(name, f'c{places[name]}')} AS {name}" for name in names)
+    raw = ", ".join(f"c{places[name]}" for name in names)
+    odd = " OR ".join(f"coalesce({_odd(name, f'c{places[name]}')}, false)" for name in names)
+    rest = ", ".join(
+        f"CAST({name} AS DOUBLE) AS {name}" if USAGE.by_name[name].type == "real" else name
+        for name in names
+        if name != "ts"
+    )
+    return (
+        f"SELECT CASE WHEN {odd} THEN error('another form') ELSE ts END AS ts, {rest}"
+        f" FROM (SELECT {typed}, {raw} FROM {source})"
+    )
+
+
+def _typed(name: str, cell: str) -> str:
+    """Write how a cell becomes a value; empty is unknown."""
+    if name == "request_type":
+        return f"lower(nullif({cell}, ''))"
+    if name == "reasoning_effort":
+        return f"lower(CASE WHEN {cell} IN ('', '-', '''-') THEN NULL ELSE {cell} END)"
+    if name == "billing_mode":
+        return f"CASE {cell} WHEN 'Token' THEN 'token' WHEN '' THEN NULL ELSE {cell} END"
+    kind = USAGE.by_name[name].type
+    if kind == "text":
+        return f"nullif({cell}, '')"
+    return f"try_cast({cell} AS {'BIGINT' if kind == 'real' else SQL_TYPES[kind]})"
+
+
+def _odd(name: str, cell: str) -> str:
+    """Write what tells that a cell has another form than the console's; NULL counts as false."""
+    kind = USAGE.by_name[name].type
+    if name == "ts":
+        formed = " OR ".join(
+            f"{cell} LIKE {quoted(_TIME + end)}" for end in ("+__:__", "-__:__", "Z")
+        )
+        return f"ts IS NULL OR NOT ({formed}) OR ts < {_FIRST} OR ts >= {_LAST}"
+    if kind in ("int", "real"):
+        return f"coalesce(CAST({name} AS VARCHAR) <> {cell}, {cell} <> '') OR {name} < 0"
+    if kind == "money":
+        return f"coalesce(NOT starts_with(CAST({name} AS VARCHAR), {cell}), {cell} <> '')"
+    if name == "request_id":
+        return f"{cell} <> '' AND NOT regexp_full_match({cell}, {quoted(_UUID)})"
+    return "false"
+
+
+def _intake(
+    link: "duckdb.DuckDBPyConnection", staged: Path, form: Form
+) -> tuple[int, Sequence[str], Decimal, int | None, int | None] | None:
+    """Look at what was staged: None when a text is not what it must become."""
+    file = f"read_parquet({quoted(str(staged))})"
+    places = form.header.places
+    texts = [name for name in places if USAGE.by_name[name].type == "text" and name != "request_id"]
+    for name in texts:
+        if not _same(link, file, name):
+            return None
+    cost = "coalesce(sum(cost_usd), 0)" if "cost_usd" in places else "0"
+    counts = ", ".join(f"count({name})" for name in places)
+    found = link.execute(
+        f"SELECT count(*), {cost}, min(epoch_us(ts)), max(epoch_us(ts)), {counts} FROM {file}"
+    ).fetchone()
+    if found is None:
+        return None
+    rows, used, first, last, *held = found
+    columns = [name for name, count in zip(places, held, strict=True) if count]
+    return rows, columns, Decimal(used), first, last
+
+
+def _same(link: "duckdb.DuckDBPyConnection", file: str, name: str) -> bool:
+    """Tell whether reading the texts of a column one by one would change none of them."""
+    values = link.execute(
+        f"SELECT DISTINCT {name} FROM {file} WHERE {name} IS NOT NULL LIMIT {_MANY_VALUES}"
+    ).fetchall()
+    if len(values) == _MANY_VALUES:
+        return False
+    one_by_one = usage_cells.reader(name, comma=False, zone=None)
+    return all(one_by_one(value) == value for (value,) in values)

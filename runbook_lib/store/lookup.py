@@ -1,11 +1,12 @@
 """Find the rows that ids stand for, through the index: hash, then time, then the row itself."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from runbook_lib.store import questions, views
 from runbook_lib.store.answers import Found
-from runbook_lib.store.reader import Reader, asked
+from runbook_lib.store.reader import Reader, asked, compiled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,9 +26,15 @@ def find(reader: Reader, ids: Sequence[str]) -> Found:
 def _near(reader: Reader, table: str, hashes: "pa.Table") -> "pd.DataFrame":
     import pyarrow as pa
 
-    at = reader.answer(questions.index(table), asked=hashes)
+    at = reader.ask(_sql("index", table), {"asked": hashes})
     instants = pa.table({"ts": pa.array(at["ts"], pa.timestamp("us", tz="UTC"))})
-    return reader.answer(questions.found(table), asked_at=instants)
+    return reader.ask(_sql("found", table), {"asked_at": instants})
+
+
+@cache
+def _sql(question: str, table: str) -> str:
+    """Compile a question of fixed form once."""
+    return compiled(getattr(questions, question)(table))
 
 
 def _matched(near: "pd.DataFrame", wanted: Sequence[str], table: str) -> "pd.DataFrame":

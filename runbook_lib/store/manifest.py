@@ -1,7 +1,7 @@
 """What the lake holds: one JSON file that makes everything in it visible at once.
 
 A file of the lake counts only when the manifest names it. A writer prepares its files beside, then
-replaces the manifest in one step: a reader, and a crash at any point, sees the old state or the new.
+replaces the manifest in one step: readers, and a crash at any point, see the old state or the new.
 """
 
 import json

@@ -2,8 +2,9 @@
 
 import os
 import shutil
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runbook_lib.schema import TABLES
 from runbook_lib.sources.engine import quoted
@@ -13,6 +14,7 @@ from runbook_lib.store.manifest import PARTS, Part
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
 RANKS = {"call log": 0, "OTLP spans": 1, "application log": 2, "LiteLLM log": 3}
 """Kinds of logs, the one that tells most first."""
@@ -61,11 +63,38 @@ def build(
         kind=intake.kind,
         source="" if "source_file" in stored else intake.source_file,
         key=intake.sha256,
-        ids=_index(link, intake, target, stem),
+        ids=index(link, intake.table, target) if _has_ids(intake) else "",
     )
     for name in part.files:
         flush(folder / PARTS / name)
     return part
+
+
+def index(link: "duckdb.DuckDBPyConnection", table: str, target: Path) -> str:
+    """Write the index of a file of rows, sorted by the hash of the ids.
+
+    Returns:
+        Its name; empty when no row has an id.
+    """
+    rows = views.IDS[table].format(f"read_parquet({quoted(str(target))})")
+    file = target.with_name(f"{target.stem}.ids.parquet")
+    return file.name if copy(link, f"{rows} ORDER BY h", file) else ""
+
+
+def twice(ids: Path) -> "pa.Table | None":
+    """List the hashes that stand more than once in an index; None when there are none."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    again: list[Any] = []
+    before = np.empty(0, dtype="uint64")
+    for batch in pq.ParquetFile(ids).iter_batches(batch_size=1 << 20, columns=["h"]):
+        hashes = np.concatenate([before, batch.column(0).to_numpy()])
+        again.append(np.unique(hashes[1:][hashes[1:] == hashes[:-1]]))
+        before = hashes[-1:]
+    found = np.unique(np.concatenate(again)) if again else before
+    return pa.table({"h": pa.array(found, pa.uint64())}) if len(found) else None
 
 
 def flush(path: Path) -> None:
@@ -105,7 +134,7 @@ def _in_order(held: "object", column: int) -> bool:
         if stats is None or not stats.has_min_max:
             return False
         ends.append((stats.min, stats.max))
-    pairs = list(zip(ends, ends[1:], strict=False))
+    pairs = list(pairwise(ends))
     return all(a[1] <= b[0] for a, b in pairs) or all(a[0] >= b[1] for a, b in pairs)
 
 
@@ -128,9 +157,5 @@ def _span(link: "duckdb.DuckDBPyConnection", target: Path) -> tuple[int | None, 
     return (found[0], found[1]) if found else (None, None)
 
 
-def _index(link: "duckdb.DuckDBPyConnection", intake: Intake, target: Path, stem: str) -> str:
-    if not any(name in intake.columns for name in _ID_COLUMNS.get(intake.table, ())):
-        return ""
-    rows = views.IDS[intake.table].format(f"read_parquet({quoted(str(target))})")
-    file = target.with_name(f"{stem}.ids.parquet")
-    return file.name if copy(link, f"{rows} ORDER BY h", file) else ""
+def _has_ids(intake: Intake) -> bool:
+    return any(name in intake.columns for name in _ID_COLUMNS.get(intake.table, ()))

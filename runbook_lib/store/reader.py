@@ -44,9 +44,7 @@ class Reader:
 
     def answer(self, question: "ir.Table", **given: "pa.Table") -> "pd.DataFrame":
         """Answer one Ibis expression; *given* are small tables it joins, by name."""
-        import ibis
-
-        return self.ask(ibis.to_sql(question, dialect="duckdb"), given)
+        return self.ask(compiled(question), given)
 
     def ask(self, sql: str, given: Mapping[str, "pa.Table"] | None = None) -> "pd.DataFrame":
         """Answer one query in the engine's own SQL."""
@@ -56,6 +54,13 @@ class Reader:
 
     def _view(self, name: str, query: str) -> None:
         self.link.execute(f"CREATE OR REPLACE TEMP VIEW {engine.name(name)} AS {query}")
+
+
+def compiled(question: "ir.Table") -> str:
+    """Write an Ibis expression in the engine's own SQL."""
+    import ibis
+
+    return str(ibis.to_sql(question, dialect="duckdb"))
 
 
 def probe(link: "duckdb.DuckDBPyConnection") -> int:

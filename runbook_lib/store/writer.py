@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runbook_lib.sources import engine
 from runbook_lib.sources.intake import Intake
-from runbook_lib.store import manifest, parts
+from runbook_lib.store import manifest, merge, parts, repeats
 from runbook_lib.store.answers import Added
 from runbook_lib.store.card import record
 from runbook_lib.store.locks import alone, writing
@@ -31,10 +31,13 @@ def add(
         new = _prepared(link, folder, old, intakes)
         state = replace(new, sample=old.sample if sample is None else sample)
         if state != old:
+            number = old.generation + 1
+            held = merge.merged(link, folder, state.parts, str(number))
+            state = replace(state, parts=tuple(held), generation=number)
             manifest.keep(folder / PARTS)
-            manifest.write(folder, replace(state, generation=old.generation + 1))
+            manifest.write(folder, state)
             sweep(folder, state)
-    return _added(old, state, intakes)
+    return _added(old, new, intakes)
 
 
 def sweep(folder: Path, state: Manifest) -> None:
@@ -64,14 +67,15 @@ def _link(
 def _prepared(
     link: "duckdb.DuckDBPyConnection", folder: Path, old: Manifest, intakes: Sequence[Intake]
 ) -> Manifest:
-    held = list(old.parts)
+    fresh: list[Part] = []
     taken: list[Mapping[str, Any]] = list(old.taken)
     for number, intake in enumerate(intakes):
         if _known(taken, intake):
             continue
         part = parts.build(link, folder, intake, f"{old.generation + 1}-{number}")
-        held += [part] if part is not None else []
+        fresh += [part] if part is not None else []
         taken.append(record(intake))
+    held = repeats.hide(link, folder, [*old.parts, *fresh], fresh, str(old.generation + 1))
     return replace(old, parts=tuple(held), taken=tuple(taken), probe=probe(link))
 
 
