@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from runbook_lib.sandbox import answers, exports, history, own_tables, ticks
+from runbook_lib.sandbox.console import ADDRESS
 from runbook_lib.sandbox.door import Request
 from runbook_lib.sandbox.history import History
 from runbook_lib.sandbox.key_report import usage_answer
@@ -43,12 +44,13 @@ class Sample:
     lines: int
 
 
-def write_sample(folder: Path, *, seed: int = 7) -> Sample:
+def write_sample(folder: Path, *, seed: int = 7, weeks: int = history.WEEKS) -> Sample:
     """Make ten weeks of history and write them into a folder, which is made if it is missing.
 
     Args:
         folder: Where to write; files of the same name are replaced.
         seed: Where chance begins; the same seed gives the same bytes.
+        weeks: Length of the history; the scenarios need the last three weeks.
 
     Returns:
         What was written.
@@ -56,7 +58,7 @@ def write_sample(folder: Path, *, seed: int = 7) -> Sample:
     Raises:
         OSError: the folder cannot be written.
     """
-    made = history.make(seed)
+    made = history.make(seed, weeks=weeks)
     folder.mkdir(parents=True, exist_ok=True)
     gateway = made.console.gateway
     for account in gateway.accounts.values():
@@ -108,7 +110,7 @@ def _write_answers(folder: Path, made: History) -> None:
     folder.mkdir(exist_ok=True)
     gateway = made.console.gateway
     for name, key in gateway.keys.items():
-        answer = gateway.handle(Request("/v1/usage", key.secret), made.end)
+        answer = gateway.handle(Request("/v1/usage", key.secret, ip=ADDRESS), made.end)
         body = (
             usage_answer(gateway, key, made.end)
             if answer.problem is None

@@ -15,15 +15,13 @@ class Scenario:
     """One thing that happened, the request to ask about, and the truth.
 
     Attributes:
-        request_id: The caller's own X-Request-ID, or an id of a call; empty where only a window
-            can be asked.
+        request_id: The caller's own X-Request-ID, or the id of its call where no answer came.
         cause, domain, retry: What the verdict must say; None for what cannot be said.
         grade: How sure it can be at best.
         must, must_not: Rules that must and must not show up as failing findings.
         what: One sentence for people.
         status, code: What at least one attempt of the request was answered; status None where no
             answer came.
-        start, end: Window to ask about, RFC 3339; empty where an id is asked.
         acts: What people, clients and upstreams did; see `director`.
     """
 
@@ -38,8 +36,6 @@ class Scenario:
     what: str
     status: int | None = None
     code: str = ""
-    start: str = ""
-    end: str = ""
     acts: tuple[dict[str, Any], ...] = field(default=(), repr=False)
 
 
@@ -56,8 +52,6 @@ def _scenario(table: dict[str, Any]) -> Scenario:
         what=table["what"],
         status=table.get("status"),
         code=table.get("code", ""),
-        start=table.get("start", ""),
-        end=table.get("end", ""),
         acts=tuple(table["acts"]),
     )
 
