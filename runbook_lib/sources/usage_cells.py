@@ -45,6 +45,9 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
 _SPACE = str.maketrans("", "", "\u00a0\u202f \t")
 _LARGEST_COUNT = 2**63 - 1
 _LARGEST_MS = 1e12
+EARLIEST, LATEST = 946_684_800_000_000, 4_102_444_800_000_000
+"""Instants that can be, in microseconds since 1970: the years 2000 to 2099."""
+
 _TIME_UNITS = {"ms": Decimal(1), "s": Decimal(1000), "": Decimal(1)}
 _LENGTH = re.compile(r"([0-9.,+\-eE]+)(ms|s|)")
 
@@ -143,10 +146,22 @@ def length_ms(cell: str, *, comma: bool) -> float | None:
     return float(exact)
 
 
+def moment(cell: str, zone: ZoneInfo | None) -> int:
+    """Read an instant as microseconds since 1970.
+
+    Raises:
+        RecordError: it is no time, has no offset, or lies outside 2000 to 2100.
+    """
+    value = instant(unguarded(cell).strip(), zone)
+    if not EARLIEST <= value < LATEST:
+        raise RecordError("time outside 2000 to 2100")
+    return value
+
+
 def reader(column: str, *, comma: bool, zone: ZoneInfo | None) -> Callable[[str], Cell]:
     """Give the function that reads the cells of a column of `usage`."""
     if column == "ts":
-        return lambda cell: instant(unguarded(cell).strip(), zone)
+        return lambda cell: moment(cell, zone)
     if column in usage_names.MONEY:
         return lambda cell: amount(cell, comma=comma)
     if column in usage_names.COUNTS:

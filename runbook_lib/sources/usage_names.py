@@ -115,7 +115,7 @@ def column(name: str) -> str | None:
 
 
 def header(names: Sequence[str]) -> Header:
-    """Tell what each column is; of two that mean the same the console's own, or the first, counts."""
+    """Tell what each column is; of two that mean the same the console's own counts, or the first."""
     places: dict[str, int] = {}
     others: dict[str, int] = {}
     notes: list[str] = []
@@ -126,7 +126,8 @@ def header(names: Sequence[str]) -> Header:
             continue
         if found is not None:
             notes.append(f"two columns mean {found}: {redact.safe(name)!r} is kept aside")
-        others[_other_name(name, position, others)] = position
+        if not redact.is_secret_name(re.sub(r"\s+", "_", name.strip())):
+            others[_other_name(name, position, others)] = position
     _old_forms(names, places, others, notes)
     if "cost_usd" not in places:
         notes.append("has no column of billed costs: they are unknown")

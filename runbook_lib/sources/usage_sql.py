@@ -118,9 +118,9 @@ def _odd(name: str, cell: str) -> str:
     """Write what tells that a cell has another form than the console's; NULL counts as false."""
     kind = USAGE.by_name[name].type
     if name == "ts":
-        formed = " OR ".join(
-            f"{cell} LIKE {quoted(_TIME + end)}" for end in ("+__:__", "-__:__", "Z")
-        )
+        east, west, zulu = (f"{cell} LIKE {quoted(_TIME + e)}" for e in ("+__:__", "-__:__", "Z"))
+        offset = f"right({cell}, 5) <= '14:59' AND right({cell}, 2) <= '59'"
+        formed = f"(({east} OR {west}) AND {offset} OR {zulu}) AND substr({cell}, 12, 2) < '24'"
         return f"ts IS NULL OR NOT ({formed}) OR ts < {_FIRST} OR ts >= {_LAST}"
     if kind in ("int", "real"):
         return f"coalesce(CAST({name} AS VARCHAR) <> {cell}, {cell} <> '') OR {name} < 0"
