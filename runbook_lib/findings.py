@@ -337,6 +337,7 @@ RULES: dict[str, str] = {
     "billed-not-logged": "Usage rows of the window that no log explains.",
     "billed-failure": "A request that failed for the caller was billed.",
     # What else shows
+    "client-abandoned": "The client closed the stream early; the whole answer is billed.",
     "client-fallback": "The service moved to its other model.",
     "model-alias": "Another model answered than was asked.",
     "runaway-loop": "One key calls many times its usual rate.",

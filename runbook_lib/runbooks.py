@@ -32,6 +32,9 @@ NEAR = timedelta(minutes=10)
 MOST_NEAR = 100_000
 """Single attempts loaded at most; above it only the failed ones are."""
 
+AFTERWARDS = timedelta(days=7)
+"""How long after the window the end of a failure is looked for, by hour."""
+
 MINUTES_BY = (
     "key_name",
     "environment",
@@ -223,6 +226,7 @@ def _material(store: "Store", hit: Window | None, margin: timedelta, found: Foun
         calls=_with(frame, found.calls),
         usage=_with(usage.frame, found.usage),
         minutes=store.roll_up("calls", MINUTES_BY, grain="minute", where=Filter(window=wide)),
+        later=store.roll_up("calls", MINUTES_BY, grain="hour", where=Filter(window=_after(wide))),
         keys=store.table("keys"),
         audit=store.table("audit"),
         refusals=store.table("refusals"),
@@ -232,6 +236,10 @@ def _material(store: "Store", hit: Window | None, margin: timedelta, found: Foun
         whole=not calls.left_out,
         notes=notes,
     )
+
+
+def _after(window: Window) -> Window:
+    return Window(start=window.end, end=window.end + AFTERWARDS)
 
 
 def _around(window: Window, margin: timedelta) -> Window:

@@ -11,11 +11,14 @@ from typing import Any
 import pandas as pd
 
 from runbook_lib.analysis.diagnosis import Diagnosis, none_or
-from runbook_lib.analysis.material import FAILED, Material
+from runbook_lib.analysis.material import FAILED, Material, each
 from runbook_lib.contract import CAUSES
 
 QUIET = pd.Timedelta(minutes=30)
 """Failures further apart than this are two spells, not one."""
+
+LULL = pd.Timedelta(minutes=90)
+"""Beyond the window failures are counted by hour; further apart than this they are two spells."""
 
 FRESH = pd.Timedelta(minutes=5)
 """A spell whose last failure lies this close to the end of the data has not been seen to end."""
@@ -74,10 +77,8 @@ def spell(attempt: Any, found: Diagnosis, material: Material) -> Spell | None:
     kin = _same_spell(kin, attempt.ts)
     if kin.empty:
         return None
-    last = kin["last_ts"].max()
-    scope = minutes[_scope(attempt, found, kin, minutes)]
-    later = scope[(scope["outcome"] == "ok") & (scope["last_ts"] > last)]
-    recovered = later["first_ts"].clip(lower=last).min() if len(later) else None
+    last = _last(attempt, found, kin, material)
+    recovered = _recovered(attempt, found, kin, last, material)
     return Spell(
         kin=kin,
         onset=kin["first_ts"].min(),
@@ -87,6 +88,29 @@ def spell(attempt: Any, found: Diagnosis, material: Material) -> Spell | None:
         attempts=int(kin["attempts"].sum()),
         keys=tuple(sorted(kin["key_name"].dropna().unique())),
     )
+
+
+def _last(attempt: Any, found: Diagnosis, kin: pd.DataFrame, material: Material) -> pd.Timestamp:
+    """The last failure of the spell, also beyond the window."""
+    last = kin["last_ts"].max()
+    beyond = material.later
+    for row in each(beyond[_kin(attempt, found, beyond)].sort_values("first_ts")):
+        if row.first_ts - last > LULL:
+            break
+        last = max(last, row.last_ts)
+    return last
+
+
+def _recovered(
+    attempt: Any, found: Diagnosis, kin: pd.DataFrame, last: pd.Timestamp, material: Material
+) -> pd.Timestamp | None:
+    """The first success in the scope of the failure after its last one, to the bucket."""
+    for frame in (material.minutes, material.later):
+        scope = frame[_scope(attempt, found, kin, frame)]
+        after = scope[(scope["outcome"] == "ok") & (scope["last_ts"] > last)]
+        if len(after):
+            return max(after["first_ts"].min(), last)
+    return None
 
 
 def _goes_on(last: pd.Timestamp, recovered: Any, material: Material) -> bool | None:

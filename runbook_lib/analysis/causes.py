@@ -305,7 +305,7 @@ def _named(attempt: Attempt, base: Diagnosis, episode: Episode) -> tuple[str | N
         if episode.calls >= 3:
             return "upstream_outage", f"{episode.counts} over {episode.scope} of {attempt.provider}"
         return None, ""
-    if episode.limited and episode.one_channel:
+    if episode.limited and episode.starved and episode.one_channel:
         return "channel_cooldown", (
             f"{episode.counts} in one group while others pass; refusals lie at least "
             f"{episode.spacing_s:.0f} s apart, as one channel that cools down gives them"

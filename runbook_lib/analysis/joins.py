@@ -11,7 +11,11 @@ from typing import Any
 
 import pandas as pd
 
+from runbook_lib import money
 from runbook_lib.analysis.material import Material, each
+
+REFUSED = "refused requests cost nothing"
+"""Why a refused attempt has no row (contract §6, D M)."""
 
 WINDOW_S = 2.0
 """Seconds by which the starts of an attempt and its row may differ, clocks put right."""
@@ -32,7 +36,9 @@ class Joined:
 
     @property
     def cost_usd(self) -> Decimal | None:
-        """Billed cost in USD, None where no row was found."""
+        """Billed cost in USD; 0 for a refused request, None where no row was found."""
+        if self.note == REFUSED:
+            return money.ZERO
         return None if self.row is None else self.row.cost_usd
 
 
@@ -53,7 +59,7 @@ def join(attempt: Any, material: Material) -> Joined:
         if place is not None:
             return Joined(row=material.row(place), how="id")
     if attempt.outcome == "refused":
-        return Joined(row=None, how="none", note="refused requests cost nothing")
+        return Joined(row=None, how="none", note=REFUSED)
     if isinstance(attempt.client_request_id, str) and material.billed:
         return Joined(row=None, how="none", note="no usage row has this id")
     return _by_window(attempt, material)

@@ -37,6 +37,7 @@ class Material:
         usage: Usage rows around the request.
         minutes: Attempts of the whole window by `bucket` (minute), key, service, model, provider,
             status, code, outcome: `attempts`, `failed`, `first_ts`, `last_ts`.
+        later: The same by hour, for the days after the window: whether the failure ended.
         keys, audit, refusals, key_state: The optional tables, empty where nobody gave them.
         window: The window searched, aware UTC. `data_end`: time of the newest attempt held.
     """
@@ -44,6 +45,7 @@ class Material:
     calls: pd.DataFrame
     usage: pd.DataFrame
     minutes: pd.DataFrame
+    later: pd.DataFrame
     keys: pd.DataFrame
     audit: pd.DataFrame
     refusals: pd.DataFrame
@@ -64,7 +66,7 @@ class Material:
         frame["start"] = seconds(frame["ts"])
         frame["end"] = frame["start"] + frame["duration_ms"].astype(float).fillna(0.0) / 1000
         frame = _with_borrowed_codes(frame)
-        frame["group"] = frame["key_name"].map(self.groups).fillna(frame["key_name"])
+        frame["group"] = [self.groups.get(name, name) for name in frame["key_name"]]
         frame["upstream"] = _looks_upstream(frame)
         return frame
 
@@ -165,6 +167,10 @@ class Picker:
     def __call__(self, place: int) -> Any:
         """The row at a place, counted from 0."""
         return self._make(place, *[column[place] for column in self._columns])
+
+
+def _row_of(frame: pd.DataFrame) -> Any:
+    return namedtuple("Row", ["Index", *frame.columns])
 
 
 def each(frame: pd.DataFrame) -> Iterator[Any]:

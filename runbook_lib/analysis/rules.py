@@ -25,6 +25,7 @@ ODD_RULES = {
     "client_fallback": ("client-fallback", Severity.MEDIUM),
     "duplicate_send": ("duplicate-charge", Severity.MEDIUM),
     "runaway_loop": ("runaway-loop", Severity.HIGH),
+    "client_abandoned_stream": ("client-abandoned", Severity.LOW),
     "model_alias": ("model-alias", Severity.LOW),
     "unlogged_use": ("unlogged-use", Severity.CRITICAL),
 }
@@ -87,8 +88,6 @@ def main_rule(case: Case) -> Iterator[Finding]:
         rule, severity, status = "request-succeeded", Severity.INFO, Status.PASS
     elif cause == "unknown":
         rule, severity, status = "cause-undecided", Severity.HIGH, Status.UNKNOWN
-    elif cause == "client_abandoned_stream":
-        severity = Severity.LOW
     yield Finding(
         rule=rule,
         severity=severity,

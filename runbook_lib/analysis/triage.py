@@ -78,14 +78,16 @@ def _steps(first: NextStep, findings: Sequence[Finding]) -> list[NextStep]:
 
 def _summary(case: Case) -> list[tuple[str, str]]:
     """Facts for people at the top of the report, the reasons of the verdict first."""
-    reasons = "; ".join(case.found.reasons) or "the answer itself says so"
+    told = " ".join(str(part) for part in (case.found.code, "in the answer says so") if part)
+    reasons = "; ".join(case.found.reasons) or told
     spell = case.spell
     lines = [("Why", reasons), ("Cost of the call", money.usd(case.cost_usd))]
     if len(case.found.candidates) > 1:
         names = ", ".join(label(name) for name in case.found.candidates)
         lines.append(("Not told apart", names))
     if spell is not None:
-        lines.append(("Hit", f"{spell.attempts} attempts, {len(spell.keys)} keys"))
+        keys = "1 key" if len(spell.keys) == 1 else f"{len(spell.keys)} keys"
+        lines.append(("Hit", f"{spell.attempts} attempts, {keys}"))
         state = {True: "goes on", False: "over", None: "its end was not seen"}[spell.goes_on]
         lines.append(("Since", f"{spell.onset:%Y-%m-%d %H:%M:%S} UTC, {state}"))
     return lines
