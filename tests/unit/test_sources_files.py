@@ -96,7 +96,11 @@ def test_a_folder_is_for_the_list_of_files(tmp_path: Path) -> None:
     assert [path.relative_to(data).as_posix() for path in found] == ["a/z.csv", "b.jsonl"]
 
 
-@pytest.mark.parametrize("content", [b"", b"\n \r\n", b"\xef\xbb\xbf", gzip.compress(b"")])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\n \r\n", b"\xef\xbb\xbf", gzip.compress(b"")],
+    ids=["nothing", "blanks", "byte-order-mark", "packed-nothing"],
+)
 def test_an_empty_file_is_said(tmp_path: Path, content: bytes) -> None:
     """Empty is not "no failures": the export may have failed."""
     with pytest.raises(InputError, match="empty"):
