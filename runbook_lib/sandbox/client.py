@@ -2,7 +2,7 @@
 
 Both SDKs send again on 408, 409, every 429, every 5xx and when no answer came, twice at most, after
 0.5 to 8 s or what `Retry-After` asks for up to a minute. They never send a broken stream again.
-The log has the form of DESIGN §4: one line an attempt, never a prompt, an answer or a key.
+The log is one JSON line an attempt, never a prompt, an answer or a key.
 """
 
 import json

@@ -71,8 +71,11 @@ class Console:
             networks: Addresses that may use it, as CIDRs; None or empty for all.
             expires_days: Days until it expires; None for never.
 
+        Returns:
+            The key.
+
         Raises:
-            KeyError: there is no such account, group or window.
+            KeyError: there is no such account or group.
         """
         owner = self.gateway.accounts[account]
         place = self.gateway.groups[group] if group is not None else None
@@ -85,23 +88,13 @@ class Console:
             group=place,
             created_at=at,
             cap=prices.units(cap) if cap is not None else None,
-            windows=[
-                SpendWindow(name=span, limit=prices.units(limits[span]))
-                for span in SPANS
-                if span in limits
-            ],
+            windows=_windows(limits),
             expires_at=at + expires_days * ticks.DAY if expires_days else None,
         )
         key.allow(networks or [])
         self._next_key += 1
         self.gateway.add_key(key)
-        change: dict[str, object] = {"name": name}
-        if expires_days:
-            change["expires_in_days"] = expires_days
-        if place is not None:
-            change["group_id"] = place.id
-        if networks:
-            change["ip_whitelist"] = networks
+        change = _wanted(key, expires_days, networks or [])
         change |= _limits(cap, limits)
         self._note(at, owner, "keys.create", "POST", "/api/v1/keys", change)
         return key
@@ -185,6 +178,23 @@ class Console:
                 target=target,
             )
         )
+
+
+def _windows(limits: dict[str, str]) -> list[SpendWindow]:
+    return [
+        SpendWindow(name=span, limit=prices.units(limits[span])) for span in SPANS if span in limits
+    ]
+
+
+def _wanted(key: Key, expires_days: int | None, networks: list[str]) -> dict[str, object]:
+    change: dict[str, object] = {"name": key.name}
+    if expires_days:
+        change["expires_in_days"] = expires_days
+    if key.group is not None:
+        change["group_id"] = key.group.id
+    if networks:
+        change["ip_whitelist"] = networks
+    return change
 
 
 def _limits(cap: str | None, windows: dict[str, str]) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Writes what the company keeps itself: its inventory of keys, ledger and budget (DESIGN §3)."""
+"""Writes what the company keeps itself: its inventory of keys, ledger and budget."""
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
