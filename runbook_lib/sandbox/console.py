@@ -78,14 +78,13 @@ class Console:
             KeyError: there is no such account or group.
         """
         owner = self.gateway.accounts[account]
-        place = self.gateway.groups[group] if group is not None else None
         limits = windows or {}
         key = Key(
             id=self._next_key,
             name=name,
             secret=f"sk-{self.gateway.chance.getrandbits(256):064x}",
             account=owner,
-            group=place,
+            group=None if group is None else self.gateway.groups[group],
             created_at=at,
             cap=prices.units(cap) if cap is not None else None,
             windows=_windows(limits),

@@ -235,3 +235,22 @@ def test_refused_requests_cost_nothing() -> None:
     box.call(secret, ip="203.0.113.1", model="gpt-9-nope")
     box.gateway.settle(LATER)
     assert (box.gateway.rows, box.account.balance) == ([], prices.units(100))
+
+
+def test_acts_of_people_stand_in_the_audit_table_and_troubles_do_not() -> None:
+    """An upstream that goes down by itself must not look like a change somebody made."""
+    box = Box()
+    box.key(cap="5")
+    box.console.set_cap(NOW, "prod-web", "7.5")
+    box.console.top_up(NOW, "team", "10")
+    box.console.set_channel(NOW, "openai-1", "down")
+    box.gateway.channels["openai-2"].turn("down")
+    box.console.delete_key(NOW, "prod-web")
+    acts = [(act.action, act.change, act.target) for act in box.console.acts]
+    assert acts == [
+        ("keys.create", {"group_id": 1, "name": "prod-web", "quota": 5}, None),
+        ("keys.update", {"quota": 7.5}, 50),
+        ("payment.create", {"amount": 10}, None),
+        ("accounts.update", {"status": "down"}, 1),
+        ("keys.delete", None, 50),
+    ]
