@@ -3,6 +3,7 @@
 It holds ids, times, codes, counts and the names of keys: never a key, a prompt or an answer.
 """
 
+import html
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -131,5 +132,5 @@ def _markdown(
 def _cell(value: Any) -> str:
     if isinstance(value, list):
         return _cell(", ".join(str(item) for item in value))
-    text = redact.safe("–" if value is None else value, limit=2000)
-    return "".join(f"\\{char}" if char in "\\`*_[]<>|#" else char for char in text)
+    text = html.escape(redact.safe("–" if value is None else value, limit=2000), quote=False)
+    return "".join(f"\\{char}" if char in "\\`*_[]|#" else char for char in text)

@@ -1,0 +1,273 @@
+"""What a triage reports around its verdict: joins, waits, spells, who else, cost, support pack."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+import pytest
+from made_material import START, attempt, billed, material
+
+from runbook_lib import redact
+from runbook_lib.analysis import case, triage
+from runbook_lib.analysis.around import spell
+from runbook_lib.analysis.joins import join
+from runbook_lib.analysis.material import Material, without_prefix
+from runbook_lib.findings import Finding, Grade, Report, Status
+
+CAP = {"code": "API_KEY_QUOTA_EXHAUSTED"}
+
+
+def made(around: Material, row_number: int = 1, asked: str = "req-1") -> case.Case:
+    """The case of the attempt of one line of the log."""
+    place = list(around.attempts["row_number"]).index(row_number)
+    return case.of_attempts(asked, [around.attempt(place)], around)
+
+
+def rules(report: Report) -> dict[str, Finding]:
+    """The findings of a report by their rule."""
+    return {item.rule: item for item in report.findings}
+
+
+@pytest.mark.parametrize(
+    ("stored", "bare"),
+    [
+        pytest.param("client:4c77-b7", "4c77-b7", id="client"),
+        pytest.param("web_search:1", "1", id="web-search"),
+        pytest.param("req_1:2", "req_1:2", id="no-known-prefix"),
+        pytest.param("client:", "client:", id="nothing-behind"),
+    ],
+)
+def test_a_usage_row_joins_by_its_id_without_prefix(stored: str, bare: str) -> None:
+    """The gateway writes where the id came from before it."""
+    assert without_prefix(stored) == bare
+
+
+def test_a_join_by_id_says_so() -> None:
+    """The second id header is what a usage row stores."""
+    around = material([attempt(0)], [billed(0.5, request_id="client:client-1")])
+    found = join(around.attempt(0), around)
+    assert (found.how, found.cost_usd) == ("id", Decimal("0.01"))
+
+
+TIMED = {"client_request_id": None, "input_tokens": 100, "output_tokens": 10}
+
+
+def test_without_an_id_a_row_is_taken_only_when_it_alone_fits() -> None:
+    """Time, key, model and tokens narrow it; a guess between two is never made."""
+    one = material([attempt(0, **TIMED)], [billed(0.6), billed(0.6, model="other")])
+    assert join(one.attempt(0), one).how == "window ±2 s"
+    two = material([attempt(0, **TIMED)], [billed(0.6), billed(0.7)])
+    found = join(two.attempt(0), two)
+    assert (found.row, found.how) == (None, "none")
+    assert "2 usage rows fit" in found.note
+
+
+@pytest.mark.parametrize(
+    "off",
+    [
+        pytest.param({"key_name": "other"}, id="key"),
+        pytest.param({"input_tokens": 101}, id="tokens"),
+        pytest.param({"model": "other"}, id="model"),
+        pytest.param({"duration_ms": 9000.0}, id="time"),
+    ],
+)
+def test_a_row_that_differs_is_not_joined(off: dict[str, Any]) -> None:
+    """A near row of another request must not lend its cost."""
+    around = material([attempt(0, **TIMED)], [billed(0.6, **off)])
+    assert join(around.attempt(0), around).how == "none"
+
+
+def test_a_window_join_allows_for_the_clients_clock() -> None:
+    """A client clock that is a minute behind must not hide its rows."""
+    known = [attempt(n, client_request_id=f"c{n}") for n in range(10, 16)]
+    rows = [billed(n + 60.5, request_id=f"client:c{n}") for n in range(10, 16)]
+    around = material([attempt(0, **TIMED), *known], [*rows, billed(60.6)])
+    assert around.skew_s == pytest.approx(60.0)
+    assert join(around.attempt(0), around).how == "window ±2 s"
+    assert rules(triage.one(made(around, 2)))["clock-skew"].value == pytest.approx(60.0)
+
+
+def test_a_refused_request_costs_nothing() -> None:
+    """That no row exists is no gap in the data."""
+    around = material([attempt(0, 429, **CAP)], [billed(0.6)])
+    assert made(around).cost_usd == 0
+
+
+def call_at_the_cap() -> Material:
+    """Three attempts of one call, each refused for good, beside another key that works."""
+    tries = [attempt(s, 429, call_id="c", attempt=n, **CAP) for n, s in enumerate((0, 1, 3), 1)]
+    return material([*tries, attempt(2, key_name="other")])
+
+
+def test_attempts_of_a_call_stand_together_with_their_waits() -> None:
+    """The table of T4: number, ids, status, code, wait, model, cost, and whether it could help."""
+    frame = triage.one(made(call_at_the_cap())).exhibits["attempts"].frame
+    assert list(frame["attempt"]) == [1, 2, 3]
+    assert list(frame["wait_ms"].fillna(-1)) == [-1, 500.0, 1500.0]
+    assert list(frame["wrong_retry"]) == [False, True, True]
+    assert set(frame["cause"]) == {"key_cap_reached"}
+
+
+def test_attempts_that_could_not_help_are_counted() -> None:
+    """At a spent cap two of three attempts were wasted."""
+    report = triage.one(made(call_at_the_cap()))
+    assert (rules(report)["wasted-retries"].value, report.verdict.retry) == (2, "never")
+
+
+def test_a_fallback_after_a_final_answer_is_not_wasted() -> None:
+    """Another key or model is another question."""
+    rows = [attempt(0, 429, call_id="c", **CAP), attempt(1, call_id="c", key_name="other")]
+    assert "wasted-retries" not in rules(triage.one(made(material(rows))))
+
+
+def test_the_verdict_stands_on_rows_and_names_one_act() -> None:
+    """Subject, fact and time; the row and field; what to do, where, who."""
+    report = triage.one(made(call_at_the_cap()))
+    main = rules(report)["request-failed"]
+    assert "prod-web" in main.title
+    assert "05:30:00 UTC" in main.title
+    assert main.evidence[0].source == "calls.jsonl"
+    step = report.next_steps.steps[0]
+    assert step.text
+    assert step.where
+    assert step.who
+
+
+def outage(later: list[dict[str, Any]] | None = None) -> Material:
+    """Five minutes in which every call of two keys fails."""
+    rows = [
+        attempt(20 * n, 401, code="INVALID_API_KEY", key_name=key)
+        for n in range(15)
+        for key in ("a", "b")
+    ]
+    return material([attempt(-60, key_name="a"), *rows, *(later or [])])
+
+
+def test_the_blast_radius_counts_keys_models_and_share() -> None:
+    """Same code × key × model: how many, of how many, first and last."""
+    report = triage.one(made(outage(), 2))
+    frame = report.exhibits["blast_radius"].frame
+    assert list(frame["failed"]) == [15, 15]
+    assert list(frame["share"]) == [1.0, 1.0]
+    assert frame["first"].min() == pd.Timestamp(START)
+    assert rules(report)["blast-radius"].value == 30
+    assert report.exhibits["blast_by_minute"].frame["failed"].sum() == 30
+
+
+def test_a_failure_that_reaches_the_end_of_the_data_goes_on() -> None:
+    """Nobody has seen it end."""
+    assert rules(triage.one(made(outage(), 2)))["failure-goes-on"].status is Status.FAIL
+
+
+@pytest.mark.parametrize(
+    "second", [pytest.param(400, id="inside"), pytest.param(9000, id="beyond-the-window")]
+)
+def test_a_success_after_the_last_failure_ends_it(second: float) -> None:
+    """Also when it lies beyond the hours searched around the request."""
+    report = triage.one(made(outage([attempt(second, key_name="a")]), 2))
+    assert rules(report)["failure-over"].status is Status.PASS
+    assert "failure-goes-on" not in rules(report)
+
+
+def test_whether_it_is_over_is_unknown_when_nobody_asks_any_more() -> None:
+    """No call since the failure, though the data go on: it cannot be told."""
+    around = outage([attempt(9000, key_name="stranger")])
+    assert rules(triage.one(made(around, 2)))["failure-goes-on"].status is Status.UNKNOWN
+
+
+def test_two_spells_hours_apart_are_two_failures() -> None:
+    """The onset is that of this failure, not of yesterday's."""
+    rows = [attempt(s, 401, code="INVALID_API_KEY") for s in (-6000, -5990, 0, 10)]
+    one = made(material(rows), 3)
+    found = spell(one.attempt, one.found, one.material)
+    assert found is not None
+    assert found.onset == pd.Timestamp(START)
+
+
+def test_what_changed_before_is_a_suspect_and_never_a_cause() -> None:
+    """Acts on keys in the hour before the onset are listed, with an open status."""
+    acts = [
+        {"ts": START - pd.Timedelta(minutes=m), "action": "keys.update", "key_name": "prod-web",
+         "source_file": "audit.csv", "row_number": m}
+        for m in (5, 90)
+    ]  # fmt: skip
+    report = triage.one(made(material([attempt(0, 403, code="API_KEY_EXPIRED")], audit=acts)))
+    assert list(report.exhibits["changes"].frame["row_number"]) == [5]
+    suspect = rules(report)["changed-before"]
+    assert (suspect.status, suspect.grade) == (Status.UNKNOWN, Grade.INCONCLUSIVE)
+
+
+def test_a_cut_stream_that_was_billed_is_money_lost() -> None:
+    """The caller got no whole answer and paid for the input all the same."""
+    cut = attempt(0, outcome="broken", stream=True, stream_end="truncated")
+    report = triage.one(made(material([cut], [billed(0.5, request_id="client:client-1")])))
+    lost = rules(report)["billed-failure"]
+    assert (lost.impact_usd, lost.grade) == (Decimal("0.01"), Grade.CONFIRMED)
+
+
+def test_answers_whose_second_id_was_not_logged_are_told() -> None:
+    """Without it no usage row can be joined by id."""
+    report = triage.one(made(material([attempt(0, 429, client_request_id=None, **CAP)])))
+    assert rules(report)["ids-not-logged"].value == 1
+
+
+def test_a_healthy_request_passes() -> None:
+    """Nothing is accused where nothing failed."""
+    report = triage.one(made(material([attempt(n) for n in range(5)])))
+    assert (report.verdict.cause, report.worst()) == ("success", None)
+
+
+CANARY = "sk-CANARY" + "0123456789abcdef"
+
+
+def test_the_support_pack_holds_no_secret_and_nothing_live() -> None:
+    """It is pasted into tickets: ids, times and codes, redacted, in Markdown and JSON."""
+    evil = f"{CANARY} [x](javascript:alert(1)) <img src=x onerror=alert(1)>\x1b[2J"
+    around = material([attempt(0, 429, model=evil, request_ids=f"id,{CANARY}", **CAP)])
+    packs = {item.name: item.text for item in triage.one(made(around, asked=CANARY)).attachments}
+    assert set(packs) == {"support-pack.md", "support-pack.json"}
+    for text in packs.values():
+        assert not redact.has_secret(text)
+        assert "\x1b" not in text
+    assert "<img" not in packs["support-pack.md"]
+    assert "](javascript" not in packs["support-pack.md"]
+    assert len(json.loads(packs["support-pack.json"])["handover"]) == 5
+
+
+def test_an_id_that_is_nowhere_names_the_exports_to_fetch() -> None:
+    """Inconclusive and partial, never a guess."""
+    report = triage.nowhere(["req-x"], material([attempt(0)]))
+    assert report.verdict.grade is Grade.INCONCLUSIVE
+    assert report.coverage.partial == ["1 ids found nowhere"]
+    assert "usage export" in report.next_steps.steps[0].text
+    assert set(report.exhibits) == set(triage.one(made(material([attempt(0)]))).exhibits)
+
+
+def test_missing_data_are_named() -> None:
+    """What could not be looked at is said beside the verdict."""
+    gaps = " ".join(triage.one(made(material([attempt(0, 429, **CAP)]))).coverage.gaps)
+    for word in ("usage rows", "keys.csv", "audit"):
+        assert word in gaps
+
+
+def test_several_ids_share_a_verdict_only_where_they_agree() -> None:
+    """The commonest cause leads; side and rule are given only when all share them."""
+    around = material([
+        attempt(0, 429, **CAP), attempt(1, 429, **CAP), attempt(2, 503, code="api_error"),
+    ])  # fmt: skip
+    cases = [made(around, n, f"req-{n}") for n in (1, 2, 3)]
+    report = triage.many(cases, ["lost"], around)
+    assert report.verdict.cause == "key_cap_reached"
+    assert (report.verdict.domain, report.verdict.retry) == (None, None)
+    assert list(report.exhibits["causes"].frame["ids"]) == [2, 1]
+    assert list(report.exhibits["ids"].frame["id"]) == ["req-1", "req-2", "req-3", "lost"]
+    alike = triage.many(cases[:2], [], around)
+    assert (alike.verdict.domain, alike.verdict.retry) == ("key", "never")
+
+
+def test_every_finding_can_be_written_down() -> None:
+    """`findings.json` holds text, numbers and nothing else, and is the same every time."""
+    around = outage([attempt(400, key_name="a")])
+    first, second = (json.dumps(triage.one(made(around, 2)).to_dict()) for _ in range(2))
+    assert first == second
