@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from runbook_lib.analysis.material import chain, each
+from runbook_lib.analysis.material import each
 from runbook_lib.findings import Evidence, Join
 
 GAP_S = 20.0
 """Failures of one run lie at most this far apart: channels are out up to 18 s after the end (M)."""
+
+THIN_S = 600.0
+"""On a key with little traffic failures this far apart are one run, if nothing passed between."""
 
 COOLDOWN_S = 4.5
 """Shortest time one channel stays out after an upstream 429 (about five seconds, M)."""
@@ -63,7 +66,16 @@ def episode_of(attempt: Any, attempts: pd.DataFrame) -> Episode | None:
     """
     failing = attempts[attempts["upstream"]]
     own = failing[failing["group"] == attempt.group]
-    span = chain(own["start"].to_numpy(), attempt.start, GAP_S)
+    passed = attempts.loc[
+        (attempts["group"] == attempt.group) & (attempts["outcome"] == "ok"), "start"
+    ]
+    span = chain(
+        own["start"].to_numpy(),
+        attempt.start,
+        GAP_S,
+        passed=passed.to_numpy(),
+        thin_s=THIN_S,
+    )
     if span is None:
         return None
     inside = attempts[attempts["start"].between(*span)]
@@ -146,3 +158,34 @@ def _cited(attempt: Any, peers: pd.DataFrame) -> tuple[Evidence, ...]:
         )
         for row in each(chosen)
     )
+
+
+def chain(
+    times: "np.ndarray", at: float, gap_s: float, *, passed: "np.ndarray", thin_s: float
+) -> tuple[float, float] | None:
+    """Find the run of failures around *at*.
+
+    Two neighbours are in one run when they lie at most *gap_s* apart, or, on a key with little
+    traffic, at most *thin_s* with nothing that passed between them.
+
+    Args:
+        times: Sorted seconds of failures.
+        at: A time among them, or near one.
+        gap_s: Largest gap inside a run.
+        passed: Sorted seconds of what passed.
+        thin_s: Largest gap inside a run where nothing passed in between.
+
+    Returns:
+        First and last time of the run, or None when none lies within *gap_s* of *at*.
+    """
+    if not len(times):
+        return None
+    near = int(np.abs(times - at).argmin())
+    if abs(times[near] - at) > gap_s:
+        return None
+    gaps = np.diff(times)
+    between = np.searchsorted(passed, times[1:]) > np.searchsorted(passed, times[:-1])
+    breaks = np.flatnonzero((gaps > thin_s) | ((gaps > gap_s) & between))
+    first = int(breaks[breaks < near].max()) + 1 if (breaks < near).any() else 0
+    last = int(breaks[breaks >= near].min()) if (breaks >= near).any() else len(times) - 1
+    return float(times[first]), float(times[last])

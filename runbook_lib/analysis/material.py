@@ -6,12 +6,11 @@ every verdict that rests on a borrowed code says so.
 """
 
 from collections import namedtuple
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from runbook_lib.analysis.pairs import twins
@@ -89,14 +88,14 @@ class Material:
         return [self.attempt(place) for place in self.places.get(call_id, ())]
 
     @cached_property
-    def attempt(self) -> "Picker":
+    def attempt(self) -> Callable[[int], Any]:
         """Gives one attempt by its place in `attempts`."""
-        return Picker(self.attempts)
+        return picker(self.attempts)
 
     @cached_property
-    def row(self) -> "Picker":
+    def row(self) -> Callable[[int], Any]:
         """Gives one usage row by its place in `rows`."""
-        return Picker(self.rows)
+        return picker(self.rows)
 
     @cached_property
     def billed(self) -> Mapping[str, int]:
@@ -154,23 +153,18 @@ class Material:
         return float((pairs["end_y"] - pairs["end_x"]).median())
 
 
-class Picker:
-    """Gives single rows of a frame by their place, many times faster than the frame itself.
+def picker(frame: pd.DataFrame) -> Callable[[int], Any]:
+    """Give single rows of a frame by their place, many times faster than the frame itself does.
 
-    A row has a field a column, and its place as `Index`, like those of `each`.
+    Args:
+        frame: Any frame whose column names are identifiers.
+
+    Returns:
+        A function from a place, counted from 0, to its row: a field a column, the place as `Index`.
     """
-
-    def __init__(self, frame: pd.DataFrame) -> None:
-        self._make: Any = namedtuple("Row", ["Index", *frame.columns])
-        self._columns = [frame[name].array for name in frame.columns]
-
-    def __call__(self, place: int) -> Any:
-        """The row at a place, counted from 0."""
-        return self._make(place, *[column[place] for column in self._columns])
-
-
-def _row_of(frame: pd.DataFrame) -> Any:
-    return namedtuple("Row", ["Index", *frame.columns])
+    make: Any = namedtuple("Row", ["Index", *frame.columns])  # type: ignore[misc]
+    columns = [frame[name].array for name in frame.columns]
+    return lambda place: make(place, *[column[place] for column in columns])
 
 
 def each(frame: pd.DataFrame) -> Iterator[Any]:
@@ -228,25 +222,3 @@ def _looks_upstream(frame: pd.DataFrame) -> "pd.Series":
     limited = (status == 429) & (frame["code_read"] == "rate_limit_error") & ~waited
     result: pd.Series = (server | limited).astype(bool)
     return result
-
-
-def chain(times: "np.ndarray", at: float, gap_s: float) -> tuple[float, float] | None:
-    """Find the run of times around *at* whose neighbours lie at most *gap_s* apart.
-
-    Args:
-        times: Sorted seconds.
-        at: A time among them, or near one.
-        gap_s: Largest gap inside a run.
-
-    Returns:
-        First and last time of the run, or None when none lies within *gap_s* of *at*.
-    """
-    if not len(times):
-        return None
-    near = int(np.abs(times - at).argmin())
-    if abs(times[near] - at) > gap_s:
-        return None
-    breaks = np.flatnonzero(np.diff(times) > gap_s)
-    first = int(breaks[breaks < near].max()) + 1 if (breaks < near).any() else 0
-    last = int(breaks[breaks >= near].min()) if (breaks >= near).any() else len(times) - 1
-    return float(times[first]), float(times[last])

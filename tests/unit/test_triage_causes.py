@@ -308,3 +308,11 @@ def test_without_any_log_of_the_key_nobody_is_accused() -> None:
     found = unlogged(around.row(0), around)
     assert (found.cause, found.grade) == ("unknown", Grade.INCONCLUSIVE)
     assert "call log" in found.wanted[0]
+
+
+def test_an_outage_on_thin_traffic_is_one_run() -> None:
+    """A key that calls once a minute sees the same outage, as long as nothing passes between."""
+    rows = [refusal(60 * n, 502) for n in range(4)]
+    assert judged(material(rows)).cause == "upstream_outage"
+    healed = [*rows[:1], attempt(30), *rows[1:2], attempt(90), *rows[2:]]
+    assert judged(material(healed)).cause == "upstream_failed"

@@ -10,7 +10,6 @@ import pytest
 
 from runbook_lib import sources
 from runbook_lib.errors import UnknownSourceError
-from runbook_lib.findings import Report
 from runbook_lib.runbooks import triage
 from runbook_lib.store import Store
 
@@ -121,5 +120,5 @@ def test_the_wasted_attempts_of_a_spent_cap_are_named(store: Store, truth: Any) 
 @pytest.mark.usefixtures("sockets_blocked")
 def test_files_are_enough(store: Store, truth: Any) -> None:
     """Triage needs no network at all."""
-    found: Report = triage(store, truth["D02"]["request_ids"]["x_request_id"][0])
+    found = triage(store, truth["D02"]["request_ids"]["x_request_id"][0])
     assert found.verdict.grade == "confirmed"
