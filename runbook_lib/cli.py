@@ -153,13 +153,13 @@ def _parameters(given: Sequence[str], options: Mapping[str, str | None]) -> dict
 def _data(data: str | None, *, sandbox: bool) -> str:
     from runbook_lib import session
 
-    if sandbox:
-        return session.SANDBOX
-    if not data:
+    if not data and not sandbox:
         raise click.UsageError("Which data? Give --data DIR, set RUNBOOK_DATA, or say --sandbox.")
-    if data == session.SANDBOX:
-        return data
-    return str(session.folder(data).resolve())
+    if sandbox or data == session.SANDBOX:
+        if sys.stderr.isatty() and not session.sample_folder().is_dir():
+            click.echo("Making the sample data, once; this takes some seconds.", err=True)
+        return session.SANDBOX
+    return str(session.folder(str(data)).resolve())
 
 
 def _as_json(item: "Outcome") -> dict[str, Any]:

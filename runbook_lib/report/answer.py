@@ -42,7 +42,8 @@ def _verdict(report: findings.Report) -> str:
     if report.sample_data:
         labels += markup.badge("sample data", "info")
     order, reason = words.retry(verdict.cause, verdict.retry)
-    style = "margin:8px 0 6px 0;font-size:1.45em;line-height:1.3;font-weight:600;border:none"
+    style = "margin:8px 0 6px 0;font-size:1.45em;line-height:1.3;font-weight:600;border:none;"
+    style += "overflow-wrap:break-word"
     return "".join(
         [
             f'<div style="margin:0 0 4px 0">{labels}</div>',
@@ -105,7 +106,9 @@ def _findings(report: findings.Report, zone: ZoneInfo) -> str:
 def _table(caption: str, items: Sequence[Finding], zone: ZoneInfo) -> str:
     names = ("How bad", "What", "What to do")
     order = list(Severity)
-    items = sorted(items, key=lambda item: order.index(item.severity))
+    items = sorted(
+        items, key=lambda item: (item.status is not Status.FAIL, order.index(item.severity))
+    )
     rows = (
         markup.cell(_level(item))
         + markup.cell(_what(item, zone))

@@ -77,7 +77,7 @@ def html(picture: Picture) -> str:
     """Put a picture and its words into one piece of HTML."""
     data, caption = base64.b64encode(picture.png).decode("ascii"), markup.text(picture.caption)
     return (
-        '<figure style="margin:8px 0;max-width:900px">'
+        '<figure tabindex="0" style="margin:8px 0;max-width:900px">'
         f'<img alt="{markup.text(picture.words)}" src="data:image/png;base64,{data}" '
         'style="width:100%;max-width:900px;height:auto;background-color:#ffffff;'
         'border-radius:4px">'

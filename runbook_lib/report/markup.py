@@ -86,13 +86,12 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
     """Lay out pairs of a label and ready HTML side by side, as many as fit."""
     cells = "".join(
         '<div style="min-width:110px;max-width:420px">'
-        f'<dt style="font-size:12px;font-weight:400;margin:0;{MUTED}">{text(label)}</dt>'
-        '<dd style="margin:0;font-weight:600;overflow-wrap:break-word;'
-        f'word-break:break-word">{value}</dd></div>'
+        f'<div style="font-size:12px;{MUTED}">{text(label)}</div>'
+        f'<div style="font-weight:600;overflow-wrap:break-word">{value}</div></div>'
         for label, value in pairs
     )
     style = "display:flex;flex-wrap:wrap;gap:10px 28px;margin:8px 0 4px 0"
-    return f'<dl style="{style}">{cells}</dl>' if cells else ""
+    return f'<div style="{style}">{cells}</div>' if cells else ""
 
 
 def cell(inner: str, *, right: bool = False, title: str = "", nowrap: bool = False) -> str:
@@ -122,7 +121,7 @@ def table(caption: str, headers: Iterable[str], rows: Iterable[str], *, kind: st
     style = "border-collapse:collapse;margin:0;font-size:13px;line-height:1.45;min-width:50%"
     title = "text-align:left;font-weight:600;padding:4px 0 6px 0;caption-side:top;color:inherit"
     return (
-        f'<div class="rb-scroll" tabindex="0" role="region" aria-label="{text(caption)}" '
+        f'<div class="rb-scroll" tabindex="0" role="group" aria-label="{text(caption)}" '
         f'style="overflow-x:auto;margin:6px 0"><table class="rb-table {kind}" style="{style}">'
         f'<caption style="{title}">{text(caption)}</caption>'
         f"<thead><tr>{''.join(headers)}</tr></thead><tbody>{body}</tbody></table></div>"

@@ -104,7 +104,7 @@ def step(item: Mapping[str, Any]) -> str:
 
 def _finding_lines(findings: Sequence[Mapping[str, Any]], most: int) -> list[str]:
     shown = [item for item in findings if item["status"] != "pass"]
-    shown.sort(key=lambda item: SEVERITIES.index(item["severity"]))
+    shown.sort(key=lambda item: (item["status"] != "fail", SEVERITIES.index(item["severity"])))
     told = [
         f"  {item['severity'] if item['status'] == 'fail' else 'unknown':<8}  {item['title']}"
         for item in shown[:most]
