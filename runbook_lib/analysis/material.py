@@ -162,7 +162,8 @@ def picker(frame: pd.DataFrame) -> Callable[[int], Any]:
     Returns:
         A function from a place, counted from 0, to its row: a field a column, the place as `Index`.
     """
-    make: Any = namedtuple("Row", ["Index", *frame.columns])  # type: ignore[misc]
+    kind: Any = namedtuple
+    make = kind("Row", ["Index", *frame.columns])
     columns = [frame[name].array for name in frame.columns]
     return lambda place: make(place, *[column[place] for column in columns])
 
