@@ -13,7 +13,7 @@ import pandas as pd
 from runbook_lib import clock, report
 from runbook_lib.analysis import case
 from runbook_lib.analysis import triage as analysis
-from runbook_lib.analysis.material import Material
+from runbook_lib.analysis.material import Matched, Material
 from runbook_lib.clock import Window
 from runbook_lib.errors import InputError, MissingInputError, ParameterError
 from runbook_lib.findings import Coverage, Report
@@ -227,6 +227,7 @@ def _material(store: "Store", hit: Window | None, margin: timedelta, found: Foun
         usage=_with(usage.frame, found.usage),
         minutes=store.roll_up("calls", MINUTES_BY, grain="minute", where=Filter(window=wide)),
         later=store.roll_up("calls", MINUTES_BY, grain="hour", where=Filter(window=_after(wide))),
+        matched=_matched(store, wide),
         keys=store.table("keys"),
         audit=store.table("audit"),
         refusals=store.table("refusals"),
@@ -235,6 +236,17 @@ def _material(store: "Store", hit: Window | None, margin: timedelta, found: Foun
         data_end=pd.Timestamp(span.end) if (span := store.span("calls")) else None,
         whole=not calls.left_out,
         notes=notes,
+    )
+
+
+def _matched(store: "Store", window: Window) -> Matched:
+    found = store.reconcile(window)
+    return Matched(
+        both=found.both,
+        only_usage=found.only_usage,
+        only_usage_usd=found.only_usage_usd,
+        only_calls=found.only_calls,
+        failed=found.only_calls_failed,
     )
 
 

@@ -8,6 +8,7 @@ every verdict that rests on a borrowed code says so.
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -26,6 +27,22 @@ FAILED = ("refused", "broken", "no_answer")
 """Outcomes that are failures."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matched:
+    """Usage rows against attempts of the window, joined by id.
+
+    Attributes:
+        both: Rows with an attempt. `only_usage`: rows that no log explains, `only_usage_usd` billed
+            for them. `only_calls`: attempts without a row, `failed` of them failed.
+    """
+
+    both: int = 0
+    only_usage: int = 0
+    only_usage_usd: Decimal = Decimal(0)
+    only_calls: int = 0
+    failed: int = 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Material:
     """Frames of one triage, with the columns of their tables.
@@ -38,6 +55,7 @@ class Material:
             status, code, outcome: `attempts`, `failed`, `first_ts`, `last_ts`.
         later: The same by hour, for the days after the window: whether the failure ended.
         keys, audit, refusals, key_state: The optional tables, empty where nobody gave them.
+        matched: Usage rows against attempts of the whole window.
         window: The window searched, aware UTC. `data_end`: time of the newest attempt held.
     """
 
@@ -50,6 +68,7 @@ class Material:
     refusals: pd.DataFrame
     key_state: pd.DataFrame
     window: Window
+    matched: Matched = field(default_factory=Matched)
     data_end: pd.Timestamp | None = None
     whole: bool = True
     notes: tuple[str, ...] = field(default=())

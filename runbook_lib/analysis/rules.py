@@ -266,6 +266,38 @@ def billed_failure(case: Case) -> Iterator[Finding]:
     )
 
 
+def billed_not_logged(case: Case) -> Iterator[Finding]:
+    """Usage rows of the key that no log explains: a client that gave up, or somebody else."""
+    if case.found.cause not in ("client_timeout", "unlogged_use"):
+        return
+    rows = case.material.rows
+    lost = rows[
+        (rows["key_name"] == case.subject.key_name)
+        & rows["join_id"].notna()
+        & ~rows["join_id"].isin(case.material.logged_ids)
+    ]
+    if lost.empty:
+        return
+    cost = money.total(lost["cost_usd"])
+    yield Finding(
+        rule="billed-not-logged",
+        severity=Severity.MEDIUM,
+        subject=Subject(key_name=none_or(case.subject.key_name, str)),
+        title=f"{_many(len(lost), 'usage row')} of this key around the request are in no log: "
+        f"{money.usd(cost)}",
+        value=len(lost),
+        expected=0,
+        unit="rows",
+        impact_usd=cost,
+        grade=Grade.CONFIRMED,
+        evidence=tuple(
+            cite(row, "request_id", row.request_id, join=Join.WINDOW) for row in each(lost.head(5))
+        ),
+        next_step=next_step(case),
+        mark="M",
+    )
+
+
 def changed_before(case: Case) -> Iterator[Finding]:
     """What changed in the hour before the onset: suspects."""
     if case.spell is None:
@@ -323,6 +355,7 @@ RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     wasted_retries,
     ids_not_logged,
     billed_failure,
+    billed_not_logged,
     changed_before,
     clock_skew,
 )

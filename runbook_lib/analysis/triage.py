@@ -95,16 +95,17 @@ def _summary(case: Case) -> list[tuple[str, str]]:
 
 def coverage(material: Material) -> Coverage:
     """Say how much of the window the data cover, and what is missing for a better answer."""
-    ok = material.attempts[material.attempts["outcome"] == "ok"]
-    held = set(material.rows["join_id"].dropna())
-    rate = None
-    if len(ok) and held:
-        rate = round(float(ok["client_request_id"].isin(held).mean()), 4)
+    seen = material.matched
+    answered = seen.both + seen.only_calls - seen.failed
+    rate = round(seen.both / answered, 4) if seen.both and answered else None
     gaps = list(material.notes)
     if material.usage.empty:
         gaps.append("no usage rows in the window: costs and unlogged use are unknown")
-    elif not held:
+    elif material.rows["join_id"].isna().all():
         gaps.append("usage rows have no request id: rows are joined by time, key, model and tokens")
+    elif seen.only_usage:
+        cost = money.usd(seen.only_usage_usd)
+        gaps.append(f"{seen.only_usage} usage rows of the window ({cost}) are in no call log")
     if material.calls.empty:
         gaps.append("no call log in the window: only usage rows are known")
     if material.keys.empty:
