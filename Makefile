@@ -54,8 +54,8 @@ $(READY): $(PINS) pyproject.toml
 		else "$(PYTHON)" -m venv $(VENV); fi; } || { \
 		echo "No virtual environment could be made; on Debian: apt-get install python3-venv" >&2; exit 2; }
 ifdef UV
-	uv pip install --python $(BIN)/python $(addprefix -r ,$(PINS))
-	uv pip install --python $(BIN)/python --no-deps -e .
+	uv pip install --quiet --python $(BIN)/python $(addprefix -r ,$(PINS))
+	uv pip install --quiet --python $(BIN)/python --no-deps -e .
 else
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip
 	$(BIN)/python -m pip install --quiet $(addprefix -r ,$(PINS))
