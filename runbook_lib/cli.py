@@ -84,11 +84,31 @@ def describe(name: str, *, as_json: bool) -> int:
 @_DATA
 @click.option("--sandbox", is_flag=True, help="Use made-up sample data.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for the files.")
-@click.option("--fail-on", default="high", show_default=True, metavar="LEVEL")
+@click.option(
+    "--fail-on",
+    default="high",
+    show_default=True,
+    metavar="LEVEL",
+    help="Exit 1 from this severity on: critical, high, medium, low, info or never.",
+)
 @click.option("--timezone", metavar="ZONE", help="Zone of the report, such as Europe/Berlin.")
 @click.option("--now", metavar="TIME", help="Judge as of this time, not the clock's.")
-@click.option("--max-age-hours", type=float, default=36.0, show_default=True, metavar="H")
-@click.option("--timeout", type=click.IntRange(1), default=600, show_default=True, metavar="S")
+@click.option(
+    "--max-age-hours",
+    type=float,
+    default=36.0,
+    show_default=True,
+    metavar="H",
+    help="Exit 3 when the newest row is older.",
+)
+@click.option(
+    "--timeout",
+    type=click.IntRange(1),
+    default=600,
+    show_default=True,
+    metavar="S",
+    help="Seconds one cell may take.",
+)
 @_JSON
 def run(
     names: Sequence[str],
@@ -107,7 +127,6 @@ def run(
     """Run one or several runbooks; exit 1 on findings at or above --fail-on.
 
     Leaves report.html, report.ipynb, findings.json and the rows as CSV in --out, all or none.
-    --fail-on takes critical, high, medium, low, info or never. --timeout is for one cell.
     """
     from runbook_lib import runner
 

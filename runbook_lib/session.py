@@ -27,7 +27,7 @@ SEED = 7
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _PACKAGE = Path(__file__).parent
-_MADE_BY = ("sandbox", "sources", "store", "schema.py")
+_MADE_BY = ("sandbox", "sources", "store", "schema")
 
 
 def open_store(data_dir: str | Path = SANDBOX) -> "Store":
@@ -172,8 +172,7 @@ def sample_folder() -> Path:
     """The place of the sample data: another one for every version of what makes them."""
     made_by = hashlib.sha256()
     for name in _MADE_BY:
-        path = _PACKAGE / name
-        for source in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        for source in sorted((_PACKAGE / name).rglob("*")):
             if source.suffix in (".py", ".toml", ".json"):
                 made_by.update(source.read_bytes())
     return cache() / f"sample-{__version__}-{SEED}-{made_by.hexdigest()[:12]}"

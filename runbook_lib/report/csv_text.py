@@ -45,7 +45,14 @@ def value(item: Any) -> str:
 
 
 def of_frame(frame: "pd.DataFrame") -> str:
-    """Write a whole frame as CSV: one header line, lines end in a line feed."""
+    """Write a whole frame as CSV.
+
+    Args:
+        frame: Any frame; its index is not written.
+
+    Returns:
+        One header line, then a line a row; lines end in a line feed.
+    """
     columns = [[value(item) for item in frame.iloc[:, at]] for at in range(len(frame.columns))]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

@@ -40,7 +40,16 @@ def wider(frame: "pd.DataFrame") -> tuple["pd.DataFrame", int]:
 
 
 def words(frame: "pd.DataFrame", marks: Mapping[str, Any], zone: ZoneInfo) -> str:
-    """Tell the picture in words."""
+    """Tell the picture in words.
+
+    Args:
+        frame: Bars, as `wider` gives them.
+        marks: Instants by name: onset, target, end.
+        zone: Zone times are told in.
+
+    Returns:
+        One or two sentences.
+    """
     failed, ok = int(frame["failed"].sum()), int(frame["ok"].sum())
     start, end = (
         clock.clock_time(at, zone, seconds=False)
@@ -62,6 +71,9 @@ def picture(frame: "pd.DataFrame", zone: ZoneInfo, *, title: str) -> figures.Pic
         frame: As `wider` takes it; `attrs` may hold the instants `onset`, `target` and `end`.
         zone: Zone of the axis.
         title: Title of the picture.
+
+    Returns:
+        The picture with its words.
     """
     marks = {key: at for key, _ in _MARKS if isinstance(at := frame.attrs.get(key), datetime)}
     with figures.drawing(8.2, 3.7) as figure:

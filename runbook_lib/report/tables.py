@@ -168,6 +168,9 @@ def rows(frame: "pd.DataFrame", caption: str, zone: ZoneInfo, *, most: int = MOS
         caption: Title of the table.
         zone: Zone its times are shown in, UTC under it.
         most: Rows shown.
+
+    Returns:
+        HTML; every value escaped.
     """
     columns = _columns(frame, zone, most)
     right = [any(item.right for item in column) for column in columns]
@@ -183,7 +186,16 @@ def rows(frame: "pd.DataFrame", caption: str, zone: ZoneInfo, *, most: int = MOS
 
 
 def plain(frame: "pd.DataFrame", zone: ZoneInfo, *, most: int = MOST_SHOWN) -> str:
-    """Write the first rows of a frame as text in columns."""
+    """Write the first rows of a frame as text in columns.
+
+    Args:
+        frame: Any frame; its index is not shown.
+        zone: Zone its times are shown in.
+        most: Rows shown.
+
+    Returns:
+        A line of headers, then a line a row.
+    """
     columns = [
         [redact.safe(label(str(name))), *(item.plain for item in column)]
         for name, column in zip(frame.columns, _columns(frame, zone, most), strict=True)

@@ -44,6 +44,9 @@ def attempts(frame: "pd.DataFrame") -> list[Attempt]:
     Args:
         frame: One row an attempt, in order: `started_at`, `duration_ms`, `outcome`, and as far as
             held `attempt`, `wait_ms` (before it), `status`, `code`, `model`, `label`.
+
+    Returns:
+        What is drawn, in the order of the frame.
     """
     lines = frame.head(MOST_DRAWN).to_dict("records")
     if not lines:
@@ -101,7 +104,16 @@ def counted(total: int) -> str:
 
 
 def picture(frame: "pd.DataFrame", zone: ZoneInfo, *, title: str) -> figures.Picture:
-    """Draw the attempts of a call."""
+    """Draw the attempts of a call.
+
+    Args:
+        frame: As `attempts` takes it.
+        zone: Zone of the instant the seconds are counted from.
+        title: Title of the picture.
+
+    Returns:
+        The picture with its words.
+    """
     drawn, caption = attempts(frame), f"{title}: {counted(len(frame))}."
     with figures.drawing(8.2, max(1.7, 1.15 + 0.42 * len(drawn))) as figure:
         axes = figure.subplots()

@@ -64,26 +64,11 @@ def execute(
         StoppedError: the library refused something inside.
     """
     load()
-    import nbformat
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
-    from papermill.execute import execute_notebook
 
-    from runbook_lib.runner.manager import Adopted
-
-    source = nbformat.read(notebook.path, as_version=4)
     try:
-        with Adopted(kernel) as manager:
-            executed = execute_notebook(
-                source,
-                None,
-                parameters=dict(values),
-                kernel_name="python3",
-                progress_bar=False,
-                request_save_on_cell_execute=False,
-                execution_timeout=timeout_s,
-                km=manager,
-            )
+        executed = _through_papermill(notebook, values, kernel, timeout_s)
     except PapermillExecutionError as error:
         raise _reached(notebook.name, error) from None
     except CellTimeoutError:
@@ -99,6 +84,27 @@ def execute(
     )
     executed.metadata["title"] = notebook.title
     return executed
+
+
+def _through_papermill(
+    notebook: Notebook, values: Mapping[str, Value], kernel: Kernel, timeout_s: int
+) -> "NotebookNode":
+    import nbformat
+    from papermill.execute import execute_notebook
+
+    from runbook_lib.runner.manager import Adopted
+
+    with Adopted(kernel) as manager:
+        return execute_notebook(
+            nbformat.read(notebook.path, as_version=4),
+            None,
+            parameters=dict(values),
+            kernel_name="python3",
+            progress_bar=False,
+            request_save_on_cell_execute=False,
+            execution_timeout=timeout_s,
+            km=manager,
+        )
 
 
 def _reached(name: str, error: Any) -> RunbookError:

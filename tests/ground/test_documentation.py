@@ -142,7 +142,7 @@ def test_every_column_says_what_it_means(table: schema.Table) -> None:
 
 def test_every_command_and_option_is_explained(readme: str) -> None:
     """The README names each command; `--help` explains each of its options."""
-    main = importlib.import_module("runbook_lib.cli").main
+    main = importlib.import_module("runbook_lib.cli").commands
     for name, command in main.commands.items():
         assert f"runbook {name}" in readme, name
         assert command.help, name

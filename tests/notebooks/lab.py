@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 ARGUMENTS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -43,7 +43,8 @@ class Lab:
         page = browser.new_page(viewport={"width": 1280, "height": 1400})
         page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
         workspace = secrets.token_hex(4)
-        page.goto(f"{self.address}/lab/workspaces/{workspace}/tree/{path}?reset&token={self.token}")
+        asked = urlencode({"reset": "", "token": self.token})
+        page.goto(f"{self.address}/lab/workspaces/{workspace}/tree/{path}?{asked}")
         page.wait_for_selector(SHOWN, timeout=120_000)
         return page
 
@@ -82,7 +83,7 @@ def lab(root: Path, home: Path) -> Iterator[Lab]:
     ) as server:
         try:
             running = Lab(address=f"http://127.0.0.1:{port}", token=token)
-            _wait(server, f"{running.address}/api/status?token={token}")
+            _wait(server, f"{running.address}/api/status?{urlencode({'token': token})}")
             yield running
         finally:
             server.terminate()

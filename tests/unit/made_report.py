@@ -80,18 +80,112 @@ def cost_rows(name: str = "prod-web") -> pd.DataFrame:
     )
 
 
-def report(name: str = "prod-web") -> findings.Report:
-    """A whole Report; *name* stands wherever data can put a text."""
-    step = NextStep(
-        text="Raise the cap of the key, or move the service to its own key.",
-        where="console, page /keys",
-        who="owner of the key",
-        retry="never",
-    )
+STEP = NextStep(
+    text="Raise the cap of the key, or move the service to its own key.",
+    where="console, page /keys",
+    who="owner of the key",
+    retry="never",
+)
+
+
+def _findings(name: str) -> list[Finding]:
     evidence = [
         Evidence(source="calls.jsonl", row=row, field="code", value=name, join=Join.ID)
         for row in range(4711, 4726)
     ]
+    return [
+        Finding(
+            rule="request-failed",
+            severity=Severity.HIGH,
+            title=f"The call was refused four times at the cap of {name}",
+            subject=findings.Subject(key_name=name, request_id="req-cap-reached"),
+            value=61,
+            expected=0,
+            unit="refused calls",
+            evidence=evidence,
+            next_step=STEP,
+            mark="D!",
+        ),
+        Finding(
+            rule="wasted-retries",
+            severity=Severity.MEDIUM,
+            title="3 of 4 attempts could not succeed",
+            window=Window(start=NOW - timedelta(minutes=4), end=NOW),
+            value=Decimal("0.75"),
+            impact_usd=Decimal("0.00123"),
+            grade=Grade.LIKELY,
+            next_step=NextStep(text="Teach the client to stop at this code."),
+        ),
+        Finding(
+            rule="input-gap",
+            severity=Severity.LOW,
+            status=Status.UNKNOWN,
+            title="The usage export ends before the window does",
+        ),
+        Finding(
+            rule="clock-skew",
+            severity=Severity.INFO,
+            status=Status.PASS,
+            title="The client's clock agrees with the gateway's",
+        ),
+    ]
+
+
+def _exhibits(name: str) -> dict[str, findings.Exhibit]:
+    return {
+        "attempts": findings.Exhibit(
+            name="attempts",
+            title=f"Attempts of call {name}",
+            frame=attempts(name),
+            chart="timeline",
+        ),
+        "minutes": findings.Exhibit(
+            name="minutes", title="Failures by minute", frame=minutes(), chart="minutes"
+        ),
+        "joined_rows": findings.Exhibit(
+            name="joined_rows",
+            title="Usage rows of the call",
+            frame=cost_rows(name),
+            note="A row's time is the end of the request.",
+            left_out=12,
+            left_out_usd=Decimal("0.03"),
+        ),
+        "blast_radius": findings.Exhibit(
+            name="blast_radius",
+            title="Failures like this one",
+            frame=pd.DataFrame(
+                {
+                    "code": ["API_KEY_QUOTA_EXHAUSTED", None],
+                    "key_name": [name, "prod-batch"],
+                    "failed": [61, 2],
+                    "failed_share": [0.97, 0.01],
+                    "first_at": pd.to_datetime([NOW] * 2, utc=True),
+                }
+            ),
+        ),
+        "changes": findings.Exhibit(
+            name="changes", title="Changes in the hour before", frame=attempts()[:0]
+        ),
+    }
+
+
+def _inputs() -> list[findings.Input]:
+    return [
+        findings.Input(
+            name="usage.csv",
+            kind="usage export",
+            sha256="ab" * 32,
+            rows=4829,
+            rejected=2,
+            first_at=NOW - timedelta(hours=4),
+            last_at=NOW - timedelta(minutes=2),
+        ),
+        findings.Input(name="keys.csv", kind="key inventory", sha256="cd" * 32, rows=9, rejected=0),
+    ]
+
+
+def report(name: str = "prod-web") -> findings.Report:
+    """A whole Report; *name* stands wherever data can put a text."""
     return findings.Report(
         runbook="incident_triage",
         verdict=findings.Verdict(
@@ -102,96 +196,14 @@ def report(name: str = "prod-web") -> findings.Report:
             domain="key",
             retry="never",
         ),
-        findings=[
-            Finding(
-                rule="request-failed",
-                severity=Severity.HIGH,
-                title=f"The call was refused four times at the cap of {name}",
-                subject=findings.Subject(key_name=name, request_id="req-cap-reached"),
-                value=61,
-                expected=0,
-                unit="refused calls",
-                evidence=evidence,
-                next_step=step,
-                mark="D!",
-            ),
-            Finding(
-                rule="wasted-retries",
-                severity=Severity.MEDIUM,
-                title="3 of 4 attempts could not succeed",
-                window=Window(start=NOW - timedelta(minutes=4), end=NOW),
-                value=Decimal("0.75"),
-                impact_usd=Decimal("0.00123"),
-                grade=Grade.LIKELY,
-                next_step=NextStep(text="Teach the client to stop at this code."),
-            ),
-            Finding(
-                rule="input-gap",
-                severity=Severity.LOW,
-                status=Status.UNKNOWN,
-                title="The usage export ends before the window does",
-            ),
-            Finding(
-                rule="clock-skew",
-                severity=Severity.INFO,
-                status=Status.PASS,
-                title="The client's clock agrees with the gateway's",
-            ),
-        ],
-        exhibits={
-            "attempts": findings.Exhibit(
-                name="attempts",
-                title=f"Attempts of call {name}",
-                frame=attempts(name),
-                chart="timeline",
-            ),
-            "minutes": findings.Exhibit(
-                name="minutes", title="Failures by minute", frame=minutes(), chart="minutes"
-            ),
-            "joined_rows": findings.Exhibit(
-                name="joined_rows",
-                title="Usage rows of the call",
-                frame=cost_rows(name),
-                note="A row's time is the end of the request.",
-                left_out=12,
-                left_out_usd=Decimal("0.03"),
-            ),
-            "blast_radius": findings.Exhibit(
-                name="blast_radius",
-                title="Failures like this one",
-                frame=pd.DataFrame(
-                    {
-                        "code": ["API_KEY_QUOTA_EXHAUSTED", None],
-                        "key_name": [name, "prod-batch"],
-                        "failed": [61, 2],
-                        "failed_share": [0.97, 0.01],
-                        "first_at": pd.to_datetime([NOW] * 2, utc=True),
-                    }
-                ),
-            ),
-            "changes": findings.Exhibit(
-                name="changes", title="Changes in the hour before", frame=attempts()[:0]
-            ),
-        },
-        next_steps=findings.NextSteps(steps=[step, NextStep(text="See whether it ends.")]),
+        findings=_findings(name),
+        exhibits=_exhibits(name),
+        next_steps=findings.NextSteps(steps=[STEP, NextStep(text="See whether it ends.")]),
         summary=[("Since", "28 min"), ("Also hit", f"61 calls of {name}"), ("Cost", "$0.05")],
         coverage=findings.Coverage(
             join_rate=0.9705, unpriced_share=0.0, gaps=["05:31 to 05:33"], partial=[]
         ),
-        inputs=[
-            findings.Input(
-                name="usage.csv",
-                kind="usage export",
-                sha256="ab" * 32,
-                rows=4829,
-                rejected=2,
-                first_at=NOW - timedelta(hours=4),
-                last_at=NOW - timedelta(minutes=2),
-            ),
-            findings.Input(
-                name="keys.csv", kind="key inventory", sha256="cd" * 32, rows=9, rejected=0
-            ),
-        ],
+        inputs=_inputs(),
         parameters={"request_id": "req-cap-reached", "window_hours": 2.0},
         timezone="Asia/Shanghai",
         now=NOW,
