@@ -22,6 +22,9 @@ TIMEOUT_WORDS = ("timeout", "timedout", "deadline")
 NEARBY_S = 900.0
 """Seconds within which a sibling refusal of the same key explains an undecided one."""
 
+DOOR_REFUSALS, SLOWER = 5, 3.0
+"""With so many refusals at the door, one that took so many times as long came from behind it."""
+
 Rule = Callable[[Attempt, Diagnosis, Material], Diagnosis | None]
 
 
@@ -259,6 +262,40 @@ def refusal_list(attempt: Attempt, base: Diagnosis, material: Material) -> Diagn
     )
 
 
+def rejected_by_whom(attempt: Attempt, base: Diagnosis, material: Material) -> Diagnosis | None:
+    """A 400 is the gateway's own or the provider's: the console's list or its length tells."""
+    if not {"request_malformed", "request_rejected_by_upstream"} <= set(base.candidates):
+        return None
+    listed = material.refusals[
+        (material.refusals["key_name"] == attempt.key_name)
+        & (material.refusals["status"] == attempt.status)
+        & ((material.refusals["ts"] - attempt.ts).abs() <= pd.Timedelta(seconds=60))
+        & (material.refusals["category"] == "upstream")
+    ]
+    if len(listed):
+        row = next(each(listed))
+        return settled(
+            base,
+            "request_rejected_by_upstream",
+            grade=Grade.LIKELY,
+            reason="the console lists the refusal as upstream",
+            evidence=[cite(row, "category", row.category, join=Join.WINDOW)],
+        )
+    door = material.attempts[material.attempts["status"].isin([401, 403]).fillna(value=False)]
+    own = (attempt.end - attempt.start) * 1000
+    if len(door) < DOOR_REFUSALS:
+        return None
+    usual = float(door["duration_ms"].median())
+    beyond = own > SLOWER * usual
+    return settled(
+        base,
+        "request_rejected_by_upstream" if beyond else "request_malformed",
+        grade=Grade.LIKELY,
+        reason=f"it took {own:.0f} ms, refusals at the door take {usual:.0f} ms here",
+        evidence=[cite(attempt, "duration_ms", attempt.duration_ms)],
+    )
+
+
 def requests_a_minute(attempt: Attempt, base: Diagnosis, material: Material) -> Diagnosis | None:
     """A limit of requests a minute is the group's when other groups pass at the same time."""
     if set(base.candidates) != {"user_rpm", "group_rpm"}:
@@ -301,6 +338,8 @@ def _named(attempt: Attempt, base: Diagnosis, episode: Episode) -> tuple[str | N
         if episode.calls > 1:
             return "gateway_internal", f"{episode.scope} fail at once: {episode.counts}"
         return None, ""
+    if episode.overloaded and episode.overloaded * 2 >= episode.hard:
+        return "upstream_overloaded", f"{episode.counts} over {episode.scope}"
     if episode.hard and episode.hard >= episode.limited:
         if episode.calls >= 3:
             return "upstream_outage", f"{episode.counts} over {episode.scope} of {attempt.provider}"
@@ -323,5 +362,6 @@ RULES: tuple[Rule, ...] = (
     waited_for_a_slot,
     provider_trouble,
     refusal_list,
+    rejected_by_whom,
     requests_a_minute,
 )

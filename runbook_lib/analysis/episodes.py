@@ -31,6 +31,7 @@ class Episode:
     Attributes:
         start, end: First and last failure, seconds since 1970.
         hard, limited, starved: Attempts answered 5xx, 429, and 503 without a channel.
+        overloaded: Those of the 5xx in which the upstream calls itself overloaded.
         calls: Logical calls hit. `keys`, `groups`: how many of them were hit.
         everywhere: Every protocol in use fails, and nothing passes.
         one_channel: Only one group is hit, and its 429 are spaced as one channel gives them.
@@ -41,6 +42,7 @@ class Episode:
     start: float
     end: float
     hard: int
+    overloaded: int
     limited: int
     starved: int
     calls: int
@@ -88,6 +90,7 @@ def episode_of(attempt: Any, attempts: pd.DataFrame) -> Episode | None:
         start=span[0],
         end=span[1],
         hard=int(_hard(peers).sum()),
+        overloaded=int(_overloaded(peers).sum()),
         limited=int((peers["status"] == 429).sum()),
         starved=int(_starved(peers).sum()),
         calls=int(peers["call_id"].nunique() or len(peers)),
@@ -109,6 +112,13 @@ def _hard(frame: pd.DataFrame) -> "pd.Series":
 def _starved(frame: pd.DataFrame) -> "pd.Series":
     unnamed = frame["code_read"].isna() | frame["code_read"].isin(["api_error", "INTERNAL"])
     return (frame["status"] == 503) & unnamed
+
+
+def _overloaded(frame: pd.DataFrame) -> "pd.Series":
+    said = (frame["status"] == 503) & frame["code_read"].isin(
+        ["overloaded_error", "upstream_error"]
+    )
+    return said | (frame["status"] == 529)
 
 
 def _everywhere(inside: pd.DataFrame) -> bool:

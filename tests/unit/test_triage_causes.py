@@ -316,3 +316,35 @@ def test_an_outage_on_thin_traffic_is_one_run() -> None:
     assert judged(material(rows)).cause == "upstream_outage"
     healed = [*rows[:1], attempt(30), *rows[1:2], attempt(90), *rows[2:]]
     assert judged(material(healed)).cause == "upstream_failed"
+
+
+def test_an_overloaded_provider_is_named_also_by_the_503_that_follow() -> None:
+    """Its channels are set aside for minutes; those 503 have the same cause."""
+    rows = [attempt(n, 503, code="overloaded_error", provider="anthropic") for n in range(3)]
+    rows += [refusal(n, 503, provider="anthropic") for n in range(4, 8)]
+    around = material(rows)
+    assert {judged(around, n).cause for n in range(1, 8)} == {"upstream_overloaded"}
+
+
+@pytest.mark.parametrize(
+    ("duration_ms", "cause"),
+    [
+        pytest.param(3.0, "request_malformed", id="at-the-door"),
+        pytest.param(90.0, "request_rejected_by_upstream", id="behind-it"),
+    ],
+)
+def test_a_400_that_took_long_was_refused_by_the_provider(duration_ms: float, cause: str) -> None:
+    """The gateway refuses in milliseconds; the provider's refusal has to travel."""
+    door = [attempt(n, 403, code="API_KEY_EXPIRED", duration_ms=3.0) for n in range(6)]
+    refused = attempt(9, 400, code="invalid_request_error", duration_ms=duration_ms)
+    found = judged(material([refused, *door]))
+    assert (found.cause, found.domain, found.retry) == (cause, "caller", "never")
+
+
+def test_a_429_inside_a_200_is_the_slot_it_waited_for() -> None:
+    """A stream that waits for a slot gets pings, then an error event with the code of a 429."""
+    found = judged(material([attempt(
+        0, outcome="broken", stream=True, stream_end="error_event", code="rate_limit_error",
+        duration_ms=30_010.0,
+    )]))  # fmt: skip
+    assert (found.cause, found.retry) == ("user_concurrency_limit", "backoff")
