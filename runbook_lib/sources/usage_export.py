@@ -59,7 +59,8 @@ def read(
     if made is None:
         made = _careful(path, staging, form, source_file, sha256, account, zone)
     notes = [*form.header.notes, *made.notes, *usage_notes.notes(made)]
-    return replace(made, cost_decimals=COST_DECIMALS, notes=tuple(notes))
+    columns = frozenset(form.header.places) | ({"extra"} if form.header.others else set())
+    return replace(made, columns=columns, cost_decimals=COST_DECIMALS, notes=tuple(notes))
 
 
 def form_of(path: Path, source_file: str) -> usage_rows.Form:

@@ -85,7 +85,8 @@ def read(
         stage.drop()
         raise
     done = stage.finish()
-    return replace(done, cost_decimals=10, usd_used=used, usd_rejected=refused)
+    columns = frozenset({*_FIELDS.values(), *_NAMED.values(), "extra"})
+    return replace(done, columns=columns, cost_decimals=10, usd_used=used, usd_rejected=refused)
 
 
 def _fill(

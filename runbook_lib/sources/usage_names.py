@@ -115,7 +115,10 @@ def column(name: str) -> str | None:
 
 
 def header(names: Sequence[str]) -> Header:
-    """Tell what each column is; of two that mean the same the console's own counts, or the first."""
+    """Tell what each column is.
+
+    Of two that mean the same the one with the console's own name counts, else the first.
+    """
     places: dict[str, int] = {}
     others: dict[str, int] = {}
     notes: list[str] = []

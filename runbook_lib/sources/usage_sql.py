@@ -7,7 +7,6 @@ read record by record (`usage_rows`), which decides what that cell is.
 
 import os
 import tempfile
-from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,7 +57,7 @@ def read(
     if made is None:
         staged.unlink(missing_ok=True)
         return None
-    rows, columns, used, first, last = made
+    rows, used, first, last = made
     if rows == 0:
         staged.unlink()
     return Intake(
@@ -68,7 +67,7 @@ def read(
         sha256=sha256,
         account=account,
         staged=staged if rows else None,
-        columns=frozenset(columns),
+        columns=frozenset(form.header.places),
         rows=rows,
         usd_used=used,
         first_at=instant(first),
@@ -133,7 +132,7 @@ def _odd(name: str, cell: str) -> str:
 
 def _intake(
     link: "duckdb.DuckDBPyConnection", staged: Path, form: Form
-) -> tuple[int, Sequence[str], Decimal, int | None, int | None] | None:
+) -> tuple[int, Decimal, int | None, int | None] | None:
     """Look at what was staged: None when a text is not what it must become."""
     file = f"read_parquet({quoted(str(staged))})"
     places = form.header.places
@@ -142,15 +141,10 @@ def _intake(
         if not _same(link, file, name):
             return None
     cost = "coalesce(sum(cost_usd), 0)" if "cost_usd" in places else "0"
-    counts = ", ".join(f"count({name})" for name in places)
     found = link.execute(
-        f"SELECT count(*), {cost}, min(epoch_us(ts)), max(epoch_us(ts)), {counts} FROM {file}"
+        f"SELECT count(*), {cost}, min(epoch_us(ts)), max(epoch_us(ts)) FROM {file}"
     ).fetchone()
-    if found is None:
-        return None
-    rows, used, first, last, *held = found
-    columns = [name for name, count in zip(places, held, strict=True) if count]
-    return rows, columns, Decimal(used), first, last
+    return None if found is None else (found[0], Decimal(found[1]), found[2], found[3])
 
 
 def _same(link: "duckdb.DuckDBPyConnection", file: str, name: str) -> bool:

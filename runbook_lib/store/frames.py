@@ -26,10 +26,23 @@ def _column(values: "pa.ChunkedArray") -> "pd.Series[Any]":
     kind = values.type
     if pa.types.is_integer(kind):
         return values.cast(pa.int64()).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    if pa.types.is_decimal(kind) and kind.scale == 0:
+        return _whole(values)
     if pa.types.is_timestamp(kind):
         return values.cast(pa.timestamp("us", tz="UTC")).to_pandas()
     if pa.types.is_floating(kind):
         return values.cast(pa.float64()).to_pandas()
     if pa.types.is_boolean(kind):
         return values.to_pandas(types_mapper={pa.bool_(): pd.BooleanDtype()}.get)
+    if pa.types.is_date(kind):
+        return pd.Series(values.to_pylist(), dtype="object")
     return pd.Series(values.to_numpy(zero_copy_only=False), dtype="object")
+
+
+def _whole(values: "pa.ChunkedArray") -> "pd.Series[Any]":
+    """Turn a sum of whole numbers into `Int64`, or into plain integers when it does not fit."""
+    import pandas as pd
+
+    whole = [None if value is None else int(value) for value in values.to_pylist()]
+    fits = all(value is None or abs(value) < 2**63 for value in whole)
+    return pd.Series(whole, dtype="Int64" if fits else "object")

@@ -29,7 +29,7 @@ class Part:
         rows: Rows in the file; `hidden_rows` of them are hidden.
         first, last: Span of `ts` in microseconds since 1970; None for tables without.
         stored: Columns in the file; the others are null, or the same in every row.
-        carried: Columns the input really had.
+        declared: Columns the input has; `carried` those that have a value in some row.
         decimals: Decimals of its costs; `rank` puts the richest kind of input first.
         kind, source: Kind and name of the input; `source` is empty where the rows say it.
         key: What tells this input from others, and settles ties the same way every time.
@@ -40,6 +40,7 @@ class Part:
     file: str
     rows: int
     stored: tuple[str, ...]
+    declared: tuple[str, ...]
     carried: tuple[str, ...]
     kind: str
     source: str
@@ -148,7 +149,7 @@ def _broken(folder: Path) -> StoreError:
 
 def _from_plain(content: Mapping[str, Any]) -> Manifest:
     parts = tuple(
-        Part(**{**part, "stored": tuple(part["stored"]), "carried": tuple(part["carried"])})
+        Part(**{**part, **{name: tuple(part[name]) for name in ("stored", "declared", "carried")}})
         for part in content["parts"]
     )
     return Manifest(

@@ -31,7 +31,7 @@ def merged(
     forms: dict[tuple[object, ...], list[Part]] = {}
     for part in parts:
         if part.rows - part.hidden_rows < SMALL_ROWS:
-            form = (part.table, part.account, part.carried, part.decimals, part.rank, part.kind)
+            form = (part.table, part.account, part.declared, part.decimals, part.rank, part.kind)
             forms.setdefault(form, []).append(part)
     kept = list(parts)
     for place, alike in enumerate(forms.values()):
@@ -59,6 +59,7 @@ def _one(
         file=target.name,
         rows=count,
         stored=tuple(table.names),
+        carried=tuple(n for n in first.declared if any(n in part.carried for part in alike)),
         source="",
         key=hashlib.sha256("".join(part.key for part in ordered).encode()).hexdigest(),
         first=min((p.first for p in alike if p.first is not None), default=None),

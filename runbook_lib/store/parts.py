@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from runbook_lib.store.manifest import PARTS, Part
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 RANKS = {"call log": 0, "OTLP spans": 1, "application log": 2, "LiteLLM log": 3}
 """Kinds of logs, the one that tells most first."""
@@ -38,6 +40,7 @@ def build(
 
     held = pq.ParquetFile(intake.staged)
     stored = tuple(held.schema_arrow.names)
+    carried = _filled(held, [n for n in TABLES[intake.table].names if n in intake.columns])
     timed = "ts" in stored
     stem = f"{intake.table}-{intake.sha256[:16]}-{number}"
     if intake.account:
@@ -57,13 +60,14 @@ def build(
         first=first,
         last=last,
         stored=stored,
-        carried=tuple(n for n in TABLES[intake.table].names if n in intake.columns),
+        declared=tuple(n for n in TABLES[intake.table].names if n in intake.columns),
+        carried=carried,
         decimals=intake.cost_decimals,
         rank=RANKS.get(intake.kind, 4),
         kind=intake.kind,
         source="" if "source_file" in stored else intake.source_file,
         key=intake.sha256,
-        ids=index(link, intake.table, target) if _has_ids(intake) else "",
+        ids=index(link, intake.table, target) if _has_ids(intake.table, carried) else "",
     )
     for name in part.files:
         flush(folder / PARTS / name)
@@ -122,12 +126,12 @@ def _short(account: str) -> str:
     return hashlib.sha256(account.encode()).hexdigest()[:8]
 
 
-def _in_order(held: "object", column: int) -> bool:
+def _in_order(held: "pq.ParquetFile", column: int) -> bool:
     """Tell whether the row groups follow each other in time, either way.
 
     That is all a question gains from order: it reads the groups of its window and no other.
     """
-    meta = held.metadata  # type: ignore[attr-defined]
+    meta = held.metadata
     ends = []
     for group in range(meta.num_row_groups):
         stats = meta.row_group(group).column(column).statistics
@@ -157,5 +161,17 @@ def _span(link: "duckdb.DuckDBPyConnection", target: Path) -> tuple[int | None, 
     return (found[0], found[1]) if found else (None, None)
 
 
-def _has_ids(intake: Intake) -> bool:
-    return any(name in intake.columns for name in _ID_COLUMNS.get(intake.table, ()))
+def _has_ids(table: str, columns: Sequence[str]) -> bool:
+    return any(name in columns for name in _ID_COLUMNS.get(table, ()))
+
+
+def _filled(held: "pq.ParquetFile", names: Sequence[str]) -> tuple[str, ...]:
+    """Name the columns that have a value in some row."""
+    stored = held.schema_arrow.names
+    groups = [held.metadata.row_group(place) for place in range(held.metadata.num_row_groups)]
+    return tuple(name for name in names if name in stored and _any(groups, stored.index(name)))
+
+
+def _any(groups: Sequence[Any], column: int) -> bool:
+    stats = [(group.num_rows, group.column(column).statistics) for group in groups]
+    return any(s is None or not s.has_null_count or s.null_count < rows for rows, s in stats)

@@ -1,6 +1,10 @@
 """Ask the lake: one state of it, one connection, every answer a small frame."""
 
+import os
+import shutil
 import tempfile
+import uuid
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,10 +29,8 @@ class Reader:
 
     def __init__(self, folder: Path, manifest: Manifest, *, memory_mb: int) -> None:
         self.folder, self.manifest = folder, manifest
-        self._spill = tempfile.TemporaryDirectory(
-            prefix="spill-", dir=_spill_folder(folder), ignore_cleanup_errors=True
-        )
-        spill = Path(self._spill.name)
+        spill = _spill_folder(folder) / f"spill-{uuid.uuid4().hex}"
+        self._swept = weakref.finalize(self, shutil.rmtree, spill, ignore_errors=True)
         self.link = engine.connect([folder, spill], spill=spill, memory_mb=memory_mb)
         engine.lock(self.link)
         for name, table in TABLES.items():
@@ -40,7 +42,7 @@ class Reader:
     def close(self) -> None:
         """Let go of the connection and its temporary files."""
         self.link.close()
-        self._spill.cleanup()
+        self._swept()
 
     def answer(self, question: "ir.Table", **given: "pa.Table") -> "pd.DataFrame":
         """Answer one Ibis expression; *given* are small tables it joins, by name."""
@@ -78,8 +80,8 @@ def asked(link: "duckdb.DuckDBPyConnection", ids: Sequence[str]) -> "pa.Table":
     return hashes
 
 
-def _spill_folder(folder: Path) -> str | None:
-    import os
-
+def _spill_folder(folder: Path) -> Path:
+    """Name the place for what does not fit into memory; the engine makes it when it needs it."""
     inside = folder / "tmp"
-    return str(inside) if inside.is_dir() and os.access(inside, os.W_OK) else None
+    writable = inside.is_dir() and os.access(inside, os.W_OK)
+    return inside if writable else Path(tempfile.gettempdir())

@@ -197,7 +197,7 @@ def test_a_cell_is_read_exactly(
 def test_what_cannot_be_read_is_refused_with_its_reason(
     tmp_path: Path, column: str, cell: str, reason: str
 ) -> None:
-    """A guess would be worse than a gap: the row is counted, with its line, its reason, its cost."""
+    """A guess is worse than a gap: the row is counted, with its line, its reason and its cost."""
     intake = read(tmp_path, export({}, {column: cell}, {}))
     assert (intake.rows, intake.rejected) == (2, 1)
     (reject,) = intake.rejects

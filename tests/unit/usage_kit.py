@@ -1,4 +1,4 @@
-"""What the tests of usage exports share: write a file, read it as a user would, look at its rows."""
+"""What tests of usage exports share: write a file, read it as a user would, look at its rows."""
 
 import csv
 import io
