@@ -6,7 +6,6 @@ import importlib
 import signal
 import sys
 
-_UNUSED = ("debugpy", "jedi", "matplotlib.pyplot", "mpl_toolkits.mplot3d")
 _USED = (
     "pandas",
     "runbook_lib.runbooks",

@@ -121,8 +121,8 @@ def test_an_id_that_is_nowhere_is_partial_and_says_what_to_fetch(tmp_path: Path)
     ("parameter", "told"),
     [
         pytest.param("window_hours=0", "window_hours", id="value"),
-        pytest.param("start=2026-99-99", "start", id="time"),
-        pytest.param("request_id=@missing.txt", "missing.txt", id="file"),
+        pytest.param("start=2026-99-99", "start", id="time", marks=pytest.mark.long),
+        pytest.param("request_id=@missing.txt", "missing.txt", id="file", marks=pytest.mark.long),
     ],
 )
 def test_a_value_the_library_refuses_is_wrong_use(
