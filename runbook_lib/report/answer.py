@@ -6,7 +6,10 @@ from zoneinfo import ZoneInfo
 
 from runbook_lib import clock, findings, money
 from runbook_lib.findings import Finding, Grade, Severity, Status
-from runbook_lib.report import markup, tables, words
+from runbook_lib.report import exhibit, markup, tables, words
+
+MOST_FINDINGS = 12
+"""Findings that are shown at once, worst first; the others are folded away."""
 
 MOST_EVIDENCE = 12
 """Rows of evidence of one finding that are shown; all are in findings.json."""
@@ -20,6 +23,7 @@ def html(report: findings.Report) -> str:
     return "".join(
         [
             markup.box(_verdict(report), tone=tone(report)),
+            _grouped(report),
             _findings(report, zone),
             _quality(report),
             inputs(report.inputs, zone),
@@ -91,24 +95,36 @@ def steps(item: findings.NextSteps) -> str:
     return f'{title}<ol style="margin:4px 0;padding-left:24px">{"".join(lines)}</ol>'
 
 
+def _grouped(report: findings.Report) -> str:
+    """The requests by cause, where several were asked about."""
+    held = report.exhibits.get("causes")
+    return exhibit.html(held)[0] if held is not None else ""
+
+
 def _findings(report: findings.Report, zone: ZoneInfo) -> str:
-    told = [item for item in report.findings if item.status is not Status.PASS]
+    told = _sorted([item for item in report.findings if item.status is not Status.PASS])
     fine = [item for item in report.findings if item.status is Status.PASS]
     shown = ""
     if told:
-        shown += _table("What was found, worst first", told, zone)
+        shown += _table("What was found, worst first", told[:MOST_FINDINGS], zone)
+    if told[MOST_FINDINGS:]:
+        summary = f"The other {len(told) - MOST_FINDINGS} findings"
+        shown += markup.details(summary, _table(summary, told[MOST_FINDINGS:], zone))
     if fine:
         summary = f"Checked and fine ({len(fine)})"
         shown += markup.details(summary, _table("Checked and fine", fine, zone))
     return shown or markup.paragraph("Nothing was found.")
 
 
-def _table(caption: str, items: Sequence[Finding], zone: ZoneInfo) -> str:
-    names = ("How bad", "What", "What to do")
+def _sorted(items: Sequence[Finding]) -> list[Finding]:
     order = list(Severity)
-    items = sorted(
+    return sorted(
         items, key=lambda item: (item.status is not Status.FAIL, order.index(item.severity))
     )
+
+
+def _table(caption: str, items: Sequence[Finding], zone: ZoneInfo) -> str:
+    names = ("How bad", "What", "What to do")
     rows = (
         markup.cell(_level(item))
         + markup.cell(_what(item, zone))

@@ -53,7 +53,7 @@ def retry(cause: str | None, rule: str | None) -> tuple[str, str]:
         return RETRIES[rule]
     if cause == "success":
         return NOTHING_TO_RETRY
-    return UNDECIDED if cause is None else NO_RETRY_RULE
+    return UNDECIDED if cause in (None, "unknown") else NO_RETRY_RULE
 
 
 def domain(name: str | None) -> str:

@@ -30,6 +30,7 @@ def _text(html: str) -> str:
         pytest.param("cut_stream", None, "Do not re-send it by itself.", id="no-rule"),
         pytest.param("success", None, "Nothing to retry.", id="success"),
         pytest.param(None, None, "Hold retries until the cause is known.", id="undecided"),
+        pytest.param("unknown", None, "Hold retries until the cause is known.", id="unknown"),
     ],
 )
 def test_the_retry_rule_is_an_order_in_words(cause, rule, order: str) -> None:
@@ -86,6 +87,23 @@ def test_evidence_is_counted_and_bounded() -> None:
     text = _text(answer.html(made_report.report()))
     assert "15 rows of evidence" in text
     assert "3 more in findings.json" in text
+
+
+def test_many_findings_are_folded_and_all_there() -> None:
+    """The worst twelve are read; a wall of them is not."""
+    made = made_report.report()
+    many = [replace(made.findings[0], title=f"Finding {at}") for at in range(30)]
+    html = answer.html(replace(made, findings=many))
+    assert "The other 18 findings" in _text(html)
+    assert all(f"Finding {at}" in html for at in range(30))
+
+
+def test_several_requests_are_grouped_by_cause_at_once() -> None:
+    """Who asks about hundreds of ids wants the groups before anything else."""
+    made = made_report.report()
+    causes = replace(made.exhibits["blast_radius"], name="causes", title="By cause")
+    html = answer.html(replace(made, exhibits={**made.exhibits, "causes": causes}))
+    assert _text(html).index("By cause") < _text(html).index("How bad")
 
 
 def test_what_is_partial_is_said() -> None:
