@@ -37,7 +37,7 @@ TARGETS = {
 }
 
 
-WIDTHS = (30, 8, 6, 6, 5, 0)
+WIDTHS = (40, 8, 6, 6, 5, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
