@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from runbook_lib import schema
 from runbook_lib.store import questions, views
 from runbook_lib.store.answers import Found
+from runbook_lib.store.frames import frame
 from runbook_lib.store.reader import Reader, asked, compiled
 
 if TYPE_CHECKING:
@@ -26,9 +28,24 @@ def find(reader: Reader, ids: Sequence[str]) -> Found:
 def _near(reader: Reader, table: str, hashes: "pa.Table") -> "pd.DataFrame":
     import pyarrow as pa
 
+    if not reader.manifest.of(table):
+        return _nothing(table)
     at = reader.ask(_sql("index", table), {"asked": hashes})
+    if at.empty:
+        return _nothing(table)
     instants = pa.table({"ts": pa.array(at["ts"], pa.timestamp("us", tz="UTC"))})
     return reader.ask(_sql("found", table), {"asked_at": instants})
+
+
+@cache
+def _nothing(table: str) -> "pd.DataFrame":
+    """Give a frame of a table without rows."""
+    import pyarrow as pa
+
+    from runbook_lib.sources.stage import arrow_type
+
+    columns = schema.TABLES[table].columns
+    return frame(pa.table({c.name: pa.array([], arrow_type(c.type)) for c in columns}))
 
 
 @cache
@@ -46,7 +63,7 @@ def _matched(near: "pd.DataFrame", wanted: Sequence[str], table: str) -> "pd.Dat
         for form in dict.fromkeys(known(row))
         if form in asked_for
     ]
-    rows = near.iloc[[place for place, _ in hits]].reset_index(drop=True)
+    rows = near.iloc[[place for place, _ in hits]].reset_index(drop=True)  # a copy
     rows["asked_id"] = [form for _, form in hits]
     rows["asked_id"] = rows["asked_id"].astype("object")
     return rows.sort_values(["ts", "source_file", "row_number"], kind="stable", ignore_index=True)
