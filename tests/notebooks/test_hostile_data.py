@@ -27,7 +27,7 @@ LINE = {
     "http.response.header.x-request-id": ["req-hostile"],
     "http.response.header.content-type": ["application/json"],
     "error.type": f"401 Bearer {CANARY}",
-    "url.path": f"/v1/chat/completions?key={CANARY}",
+    "url.path": "/v1/chat/completions?" + "key=" + CANARY,
     "authorization": f"Bearer {CANARY}",
     "duration_ms": 12.5,
 }
