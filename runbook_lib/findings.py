@@ -345,7 +345,6 @@ RULES: dict[str, str] = {
     "changed-before": "Something was changed shortly before the onset: a suspect, not a cause.",
     "clock-skew": "The client's clock differs from the gateway's.",
     # How good the data are
-    "input-stale": "The newest row is older than allowed.",
     "input-rejected": "Rows could not be read and were left out.",
     "input-gap": "The data do not cover the whole window asked.",
 }

@@ -13,7 +13,10 @@ import pandas as pd
 from runbook_lib import clock, report
 from runbook_lib.analysis import case
 from runbook_lib.analysis import triage as analysis
+from runbook_lib.analysis.inputs import findings_of_inputs
 from runbook_lib.analysis.material import Matched, Material
+from runbook_lib.analysis.rules import worst_first
+from runbook_lib.analysis.words import counted
 from runbook_lib.clock import Window
 from runbook_lib.errors import InputError, MissingInputError, ParameterError
 from runbook_lib.findings import Coverage, Report
@@ -91,8 +94,13 @@ def triage(
         made = _window(store, start, end, place, margin)
     else:
         made = _ids(store, _asked(request_id), margin)
+    asked = next((item.window for item in made.findings), None)
+    about = findings_of_inputs(
+        store.intake.inputs, asked, {name: store.span(name) for name in ROWS}
+    )
     return replace(
         made,
+        findings=worst_first([*made.findings, *about]),
         inputs=store.intake.inputs,
         parameters={
             "request_id": request_id if isinstance(request_id, str) else list(request_id),
@@ -120,7 +128,7 @@ def _now(store: "Store", text: str, place: ZoneInfo) -> datetime:
 
 def _with_rejects(coverage: Coverage, store: "Store") -> Coverage:
     lost = [
-        f"{item.rejected} records of {item.name} could not be read"
+        f"{counted(item.rejected, 'record')} of {item.name} could not be read"
         for item in store.intake.inputs
         if item.rejected
     ]

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from runbook_lib.analysis.material import each
+from runbook_lib.analysis.words import counted
 from runbook_lib.findings import Evidence, Join
 
 GAP_S = 20.0
@@ -99,7 +100,7 @@ def episode_of(attempt: Any, attempts: pd.DataFrame) -> Episode | None:
         everywhere=_everywhere(inside),
         one_channel=hit == 1 and spacing >= COOLDOWN_S,
         spacing_s=spacing,
-        scope=_many(peers["key_name"].nunique(), "key"),
+        scope=counted(peers["key_name"].nunique(), "key"),
         counts=_counted(peers),
         evidence=_cited(attempt, peers),
     )
@@ -149,10 +150,6 @@ def _counted(peers: pd.DataFrame) -> str:
     named = peers["status"].astype(str) + " " + codes.astype(str)
     counts = named.value_counts(sort=False).sort_index().sort_values(ascending=False, kind="stable")
     return ", ".join(f"{count} × {name}" for name, count in counts.head(3).items())
-
-
-def _many(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _cited(attempt: Any, peers: pd.DataFrame) -> tuple[Evidence, ...]:

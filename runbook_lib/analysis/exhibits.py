@@ -11,6 +11,7 @@ from runbook_lib.analysis import around
 from runbook_lib.analysis.case import FINAL, Case
 from runbook_lib.analysis.diagnosis import none_or
 from runbook_lib.analysis.joins import Joined
+from runbook_lib.analysis.words import counted
 from runbook_lib.findings import MOST_ROWS, Exhibit
 
 
@@ -97,7 +98,7 @@ def _attempts_note(case: Case, count: int) -> str:
     cost = case.cost_usd
     billed = "no usage row was found for it" if cost is None else f"it cost {money.usd(cost)}"
     wasted = f", {case.wasted} of them could not help" if case.wasted else ""
-    return f"{count} attempt{'' if count == 1 else 's'}{wasted}; {billed}."
+    return f"{counted(count, 'attempt')}{wasted}; {billed}."
 
 
 def _of_spell(case: Case) -> list[Exhibit]:
@@ -147,7 +148,7 @@ def _radius(spell: around.Spell | None, case: Case) -> Exhibit:
     frame = _EMPTY_RADIUS if spell is None else around.blast_radius(spell, case.material)
     frame = frame.head(MOST_ROWS)
     hit = 0 if spell is None else spell.attempts
-    note = f"{hit} attempts failed the same way." if hit else "Nobody else was hit."
+    note = f"{counted(hit, 'attempt')} failed the same way." if hit else "Nobody else was hit."
     return Exhibit(name="blast_radius", title="Who else was hit", frame=frame, note=note)
 
 

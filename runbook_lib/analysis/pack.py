@@ -12,6 +12,7 @@ from runbook_lib import clock, money, redact
 from runbook_lib.analysis.around import label
 from runbook_lib.analysis.case import Case
 from runbook_lib.analysis.diagnosis import none_or
+from runbook_lib.analysis.words import counted
 from runbook_lib.findings import Attachment, Finding, NextStep, Verdict
 
 MOST_IDS = 20
@@ -45,7 +46,9 @@ def handover(case: Case, verdict: Verdict, step: NextStep) -> list[str]:
     if spell is not None:
         state = {True: "goes on", False: "over", None: "end not seen"}[spell.goes_on]
         since = f"{clock.stamp(spell.onset.to_pydatetime())}, {state}"
-        hit = f"{spell.attempts} attempts on {', '.join(spell.keys[:5]) or 'unnamed keys'}"
+        hit = (
+            f"{counted(spell.attempts, 'attempt')} on {', '.join(spell.keys[:5]) or 'unnamed keys'}"
+        )
     retry = f"retry: {verdict.retry}" if verdict.retry else "nothing may be sent again by itself"
     return [
         f"What: {verdict.title} ({verdict.grade})",

@@ -9,6 +9,7 @@ from runbook_lib.analysis.around import blast_radius, changes_before, label
 from runbook_lib.analysis.case import Case
 from runbook_lib.analysis.diagnosis import cite, none_or
 from runbook_lib.analysis.material import FAILED, each
+from runbook_lib.analysis.words import counted
 from runbook_lib.contract import CAUSES
 from runbook_lib.findings import (
     Evidence,
@@ -133,7 +134,7 @@ def others_hit(case: Case) -> Iterator[Finding]:
         rule="blast-radius",
         severity=Severity.HIGH if keys > 1 else Severity.MEDIUM,
         title=f"{around.attempts} attempts failed the same way within {span}: "
-        f"{_many(keys, 'key')}, {_many(models, 'model')}",
+        f"{counted(keys, 'key')}, {counted(models, 'model')}",
         subject=Subject(key_name=none_or(case.subject.key_name, str)),
         window=clock.Window(start=around.onset.to_pydatetime(), end=_minus(around.last, -0.001)),
         value=around.attempts,
@@ -152,10 +153,6 @@ def _rows(case: Case, keys: Any, most: int = 5) -> tuple[Evidence, ...]:
         cite(row, "status", none_or(row.status, int), join=Join.WINDOW)
         for row in each(same.drop_duplicates("key_name").head(most))
     )
-
-
-def _many(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def over_or_going_on(case: Case) -> Iterator[Finding]:
@@ -198,7 +195,7 @@ def wasted_retries(case: Case) -> Iterator[Finding]:
         rule="wasted-retries",
         severity=Severity.MEDIUM,
         subject=subject_of(case),
-        title=f"{_many(case.wasted, 'attempt')} sent again although no retry could help",
+        title=f"{counted(case.wasted, 'attempt')} sent again although no retry could help",
         value=case.wasted,
         expected=0,
         unit="attempts",
@@ -222,7 +219,7 @@ def ids_not_logged(case: Case) -> Iterator[Finding]:
         rule="ids-not-logged",
         severity=Severity.LOW,
         subject=subject_of(case),
-        title=f"{len(blind)} of {_many(len(answered), 'answered attempt')} have no "
+        title=f"{len(blind)} of {counted(len(answered), 'answered attempt')} have no "
         "x-client-request-id in the log",
         value=len(blind),
         expected=0,
@@ -251,7 +248,7 @@ def billed_failure(case: Case) -> Iterator[Finding]:
         rule="billed-failure",
         severity=Severity.MEDIUM,
         subject=subject_of(case),
-        title=f"{_many(len(billed), 'attempt')} without a whole answer cost {money.usd(cost)}",
+        title=f"{counted(len(billed), 'attempt')} without a whole answer cost {money.usd(cost)}",
         value=len(billed),
         expected=0,
         unit="attempts",
@@ -283,7 +280,7 @@ def billed_not_logged(case: Case) -> Iterator[Finding]:
         rule="billed-not-logged",
         severity=Severity.MEDIUM,
         subject=Subject(key_name=none_or(case.subject.key_name, str)),
-        title=f"{_many(len(lost), 'usage row')} of this key around the request are in no log: "
+        title=f"{counted(len(lost), 'usage row')} of this key around the request are in no log: "
         f"{money.usd(cost)}",
         value=len(lost),
         expected=0,
@@ -314,7 +311,7 @@ def changed_before(case: Case) -> Iterator[Finding]:
         grade=Grade.INCONCLUSIVE,
         value=len(table),
         unit="changes",
-        title=f"{_many(len(table), 'change')} in the hour before the onset, the last "
+        title=f"{counted(len(table), 'change')} in the hour before the onset, the last "
         f"{newest['what']} on {newest['subject']} at {newest['at']:%H:%M:%S} UTC (a suspect)",
         evidence=tuple(
             Evidence(

@@ -16,6 +16,7 @@ from runbook_lib.analysis.diagnosis import none_or
 from runbook_lib.analysis.joins import Joined
 from runbook_lib.analysis.material import Material
 from runbook_lib.analysis.rules import findings_of, headline, main_rule, next_step, worst_first
+from runbook_lib.analysis.words import counted
 from runbook_lib.findings import (
     MOST_ROWS,
     Coverage,
@@ -86,8 +87,8 @@ def _summary(case: Case) -> list[tuple[str, str]]:
         names = ", ".join(label(name) for name in case.found.candidates)
         lines.append(("Not told apart", names))
     if spell is not None:
-        keys = "1 key" if len(spell.keys) == 1 else f"{len(spell.keys)} keys"
-        lines.append(("Hit", f"{spell.attempts} attempts, {keys}"))
+        hit = f"{counted(spell.attempts, 'attempt')}, {counted(len(spell.keys), 'key')}"
+        lines.append(("Hit", hit))
         state = {True: "goes on", False: "over", None: "its end was not seen"}[spell.goes_on]
         lines.append(("Since", f"{spell.onset:%Y-%m-%d %H:%M:%S} UTC, {state}"))
     return lines
@@ -105,7 +106,8 @@ def coverage(material: Material) -> Coverage:
         gaps.append("usage rows have no request id: rows are joined by time, key, model and tokens")
     elif seen.only_usage:
         cost = money.usd(seen.only_usage_usd)
-        gaps.append(f"{seen.only_usage} usage rows of the window ({cost}) are in no call log")
+        rows = counted(seen.only_usage, "usage row")
+        gaps.append(f"not in any call log: {rows} of the window ({cost})")
     if material.calls.empty:
         gaps.append("no call log in the window: only usage rows are known")
     if material.keys.empty:
@@ -131,10 +133,12 @@ def nowhere(asked: Sequence[str], material: Material) -> Report:
         findings=[_unknown_id(name, step) for name in asked[:MOST_ROWS]],
         exhibits=_empty_exhibits(material),
         next_steps=NextSteps(steps=[step]),
-        coverage=Coverage(
-            gaps=coverage(material).gaps, partial=[f"{len(asked)} ids found nowhere"]
-        ),
+        coverage=Coverage(gaps=coverage(material).gaps, partial=[_nowhere(asked)]),
     )
+
+
+def _nowhere(missing: Sequence[str]) -> str:
+    return f"{counted(len(missing), 'id')} found nowhere"
 
 
 def _unknown_id(name: str, step: NextStep) -> Finding:
@@ -189,7 +193,7 @@ def many(cases: Sequence[Case], missing: Sequence[str], material: Material) -> R
         retry=lead.found.retry if len(shared[1]) == 1 else None,
     )
     known = coverage(material)
-    partial = [f"{len(missing)} ids found nowhere"] if missing else []
+    partial = [_nowhere(missing)] if missing else []
     return Report(
         runbook=RUNBOOK,
         verdict=verdict,
@@ -200,7 +204,7 @@ def many(cases: Sequence[Case], missing: Sequence[str], material: Material) -> R
             **exhibits.exhibits_of(lead),
         },
         next_steps=NextSteps(steps=_steps(next_step(lead), findings)),
-        summary=[(label(name), f"{counts[name]} ids") for name in ranked[:8]],
+        summary=[(label(name), counted(counts[name], "id")) for name in ranked[:8]],
         coverage=Coverage(join_rate=known.join_rate, gaps=known.gaps, partial=partial),
         attachments=pack.packs(lead, verdict, findings, next_step(lead)),
     )
@@ -215,10 +219,9 @@ def _title(counts: Counter[str], ranked: Sequence[str], missing: int) -> str:
     total = sum(counts.values())
     shown = "; ".join(f"{counts[name]} × {label(name)}" for name in ranked[:3])
     rest = len(ranked) - 3
-    more = f"; {rest} more causes" if rest > 0 else ""
+    more = f"; {counted(rest, 'more cause')}" if rest > 0 else ""
     lost = f"; {missing} found nowhere" if missing else ""
-    kinds = "1 cause" if len(ranked) == 1 else f"{len(ranked)} causes"
-    return f"{total} requests, {kinds}: {shown}{more}{lost}"
+    return f"{counted(total, 'request')}, {counted(len(ranked), 'cause')}: {shown}{more}{lost}"
 
 
 def _merged(cases: Sequence[Case], ranked: Sequence[str]) -> list[Finding]:

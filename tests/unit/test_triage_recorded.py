@@ -87,7 +87,7 @@ def test_many_ids_are_grouped_by_cause(store: Store, truth: Any) -> None:
     table = report.exhibits["ids"].frame.set_index("id")["cause"]
     assert {name: table[name] for name in wanted} == wanted
     assert table["never-seen"] == "nowhere"
-    assert report.coverage.partial == ["1 ids found nowhere"]
+    assert report.coverage.partial == ["1 id found nowhere"]
     assert report.exhibits["causes"].frame["ids"].sum() == len(wanted)
 
 

@@ -239,7 +239,7 @@ def test_an_id_that_is_nowhere_names_the_exports_to_fetch() -> None:
     """Inconclusive and partial, never a guess."""
     report = triage.nowhere(["req-x"], material([attempt(0)]))
     assert report.verdict.grade is Grade.INCONCLUSIVE
-    assert report.coverage.partial == ["1 ids found nowhere"]
+    assert report.coverage.partial == ["1 id found nowhere"]
     assert "usage export" in report.next_steps.steps[0].text
     assert set(report.exhibits) == set(triage.one(made(material([attempt(0)]))).exhibits)
 
