@@ -63,8 +63,7 @@ def suspect(text: str) -> bool:
         or "rt_" in low
         or "bearer" in low
         or ("@" in low and "://" in low)
-        or ("?" in low or "&" in low)
-        and ("key=" in low or "token=" in low)
+        or (("?" in low or "&" in low) and ("key=" in low or "token=" in low))
     )
 
 

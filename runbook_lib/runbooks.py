@@ -94,24 +94,24 @@ def triage(
         made = _window(store, start, end, place, margin)
     else:
         made = _ids(store, _asked(request_id), margin)
+    asked = {"request_id": request_id if isinstance(request_id, str) else list(request_id)}
+    given = {"start": start, "end": end, "window_hours": window_hours}
+    return _finished(made, store, {**asked, **given, "timezone": timezone, "now": now})
+
+
+def _finished(made: Report, store: "Store", parameters: dict[str, object]) -> Report:
+    """Add what every report says of its data, its parameters and its time."""
     asked = next((item.window for item in made.findings), None)
-    about = findings_of_inputs(
-        store.intake.inputs, asked, {name: store.span(name) for name in ROWS}
-    )
+    spans = {name: store.span(name) for name in ROWS}
+    about = findings_of_inputs(store.intake.inputs, asked, spans)
+    timezone = str(parameters["timezone"])
     return replace(
         made,
         findings=worst_first([*made.findings, *about]),
         inputs=store.intake.inputs,
-        parameters={
-            "request_id": request_id if isinstance(request_id, str) else list(request_id),
-            "start": start,
-            "end": end,
-            "window_hours": window_hours,
-            "timezone": timezone,
-            "now": now,
-        },
+        parameters=parameters,
         timezone=timezone,
-        now=_now(store, now, place),
+        now=_now(store, str(parameters["now"]), clock.zone(timezone)),
         sample_data=store.sample,
         coverage=_with_rejects(made.coverage, store),
     )

@@ -218,7 +218,16 @@ def blast_radius(around: Spell, material: Material) -> pd.DataFrame:
 
 
 def blast_by_minute(around: Spell, material: Material) -> pd.DataFrame:
-    """The same failure by minute × code × key × model: `failed`, `attempts`, `share`."""
+    """Count the same failure by minute × code × key × model.
+
+    Args:
+        around: The spell.
+        material: Holds the roll-up by minute.
+
+    Returns:
+        A row per minute, code, key and model that failed: `minute` (UTC), `key_name`, `model`,
+        `code`, `failed`, `attempts` (all outcomes of that key and model), `share`.
+    """
     by = ["bucket", "key_name", "model"]
     same = around.kin.groupby([*by, "code"], dropna=False)["attempts"].sum()
     kin = same.rename("failed").reset_index()

@@ -108,7 +108,19 @@ def settled(
     evidence: Sequence[Evidence] = (),
     domain: str | None = None,
 ) -> Diagnosis:
-    """Narrow a diagnosis to one cause; domain and retry are those of the contract."""
+    """Narrow a diagnosis to one cause; domain and retry are those of the contract.
+
+    Args:
+        base: What the answer alone says.
+        cause: Name of contract §3.3.
+        grade: How sure it is.
+        reason: Why, in a sentence for people.
+        evidence: The rows that say so, beside those of *base*.
+        domain: Side that must act, where it is not that of the contract.
+
+    Returns:
+        The diagnosis with this one candidate.
+    """
     known = CAUSES[cause]
     return replace(
         base,

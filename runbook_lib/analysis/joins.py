@@ -93,7 +93,16 @@ def _fitting(attempt: Any, rows: pd.DataFrame, material: Material) -> pd.DataFra
 
 
 def start_match(row: Any, attempts: pd.DataFrame, material: Material) -> Any | None:
-    """Find the attempt that starts with a usage row, with the same model; None when none does."""
+    """Find the attempt that starts together with a usage row.
+
+    Args:
+        row: A row of `material.rows`.
+        attempts: The attempts to choose from, in the columns of `material.attempts`.
+        material: Knows how far the two clocks differ.
+
+    Returns:
+        The nearest attempt with the same model within `WINDOW_S`, None when there is none.
+    """
     skew = material.skew_s or 0.0
     near = attempts[(attempts["start"] + skew - row.start).abs() <= WINDOW_S]
     near = near[(near["model"] == row.model) | (near["response_model"] == row.model)]

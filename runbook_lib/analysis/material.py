@@ -188,7 +188,14 @@ def picker(frame: pd.DataFrame) -> Callable[[int], Any]:
 
 
 def each(frame: pd.DataFrame) -> Iterator[Any]:
-    """The rows of a frame, one at a time, with a field a column and `Index`."""
+    """Give the rows of a frame one at a time.
+
+    Args:
+        frame: Any frame whose column names are identifiers.
+
+    Returns:
+        Its rows in order: a field a column, and `Index`.
+    """
     return iter(frame.itertuples())
 
 

@@ -90,6 +90,9 @@ def of(
         known: Whether code and status are in the contract.
         retry: Safe rule where the causes share none.
         say: Put before the fix.
+
+    Returns:
+        The classification, the causes in order as its candidates.
     """
     names = tuple(dict.fromkeys(causes))[: contract.MOST_CANDIDATES]
     return Classification(

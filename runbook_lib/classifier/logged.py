@@ -50,7 +50,7 @@ def classify_logged(
     Returns:
         The classification. Never raises.
 
-    Source: contract §3 and §4; DESIGN §4 for the fields of a line.
+    Source: contract §3 and §4.
     """
     number, kind, name = judge.number(status), _word(content_type).lower(), _word(error_type)
     if stream_end in _LEFT:

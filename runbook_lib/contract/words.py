@@ -69,7 +69,22 @@ def cause(
     mark: str = "M",
     from_answer: bool = True,
 ) -> Cause:
-    """Make one cause: the words first, then where the act is done."""
+    """Make one cause: the words first, then where the act is done.
+
+    Args:
+        name: Word of contract §3.3.
+        meaning: One plain sentence.
+        fix: One short act.
+        domain: Side that must act; None where that is open.
+        retry: Rule for sending again; None where nothing may be re-sent by itself.
+        where: Page of the console, or place on the caller's side.
+        who: Person who can do it.
+        mark: How well this is known.
+        from_answer: Whether the answer alone can show it.
+
+    Returns:
+        The cause.
+    """
     return Cause(
         name=name,
         meaning=meaning,
