@@ -4,7 +4,7 @@ Pure: the frames come in as `Material`, the Report goes out. Same frames, same b
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
@@ -183,14 +183,14 @@ def many(cases: Sequence[Case], missing: Sequence[str], material: Material) -> R
     lead = leading[0]
     findings = _merged(cases, ranked)
     findings += [_unknown_id(name, next_step(lead)) for name in missing[:MOST_ROWS]]
-    shared = {case.found.domain for case in cases}, {case.found.retry for case in cases}
+    main = lead.found if len(leading) * 2 > len(cases) else None
     verdict = Verdict(
         title=_title(counts, ranked, len(missing)),
-        grade=_weakest(leading),
-        cause=ranked[0],
-        code=lead.found.code,
-        domain=lead.found.domain if len(shared[0]) == 1 else None,
-        retry=lead.found.retry if len(shared[1]) == 1 else None,
+        grade=_weakest(leading if main else cases),
+        cause=main.cause if main else None,
+        code=main.code if main else None,
+        domain=main.domain if main else _shared(case.found.domain for case in cases),
+        retry=main.retry if main else _shared(case.found.retry for case in cases),
     )
     known = coverage(material)
     partial = [_nowhere(missing)] if missing else []
@@ -204,10 +204,16 @@ def many(cases: Sequence[Case], missing: Sequence[str], material: Material) -> R
             **exhibits.exhibits_of(lead),
         },
         next_steps=NextSteps(steps=_steps(next_step(lead), findings)),
-        summary=[(label(name), counted(counts[name], "id")) for name in ranked[:8]],
+        summary=[("Asked", counted(len(cases) + len(missing), "id")), ("Causes", str(len(ranked)))],
         coverage=Coverage(join_rate=known.join_rate, gaps=known.gaps, partial=partial),
         attachments=pack.packs(lead, verdict, findings, next_step(lead)),
     )
+
+
+def _shared(values: Iterable[str | None]) -> str | None:
+    """What all share, None where they differ."""
+    alike = set(values)
+    return alike.pop() if len(alike) == 1 else None
 
 
 def _weakest(cases: Sequence[Case]) -> Grade:
@@ -257,7 +263,6 @@ def _causes(cases: Sequence[Case], ranked: Sequence[str]) -> Exhibit:
                 first.retry,
                 str(_weakest(some)),
                 exhibits.total_usd([c.cost_usd for c in some]),
-                some[0].asked,
             ]
         )
     columns = [
@@ -271,7 +276,6 @@ def _causes(cases: Sequence[Case], ranked: Sequence[str]) -> Exhibit:
         "retry",
         "grade",
         "cost_usd",
-        "example",
     ]
     return Exhibit(name="causes", title="Causes", frame=pd.DataFrame(rows, columns=columns))
 

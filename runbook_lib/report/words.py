@@ -23,6 +23,9 @@ NO_RETRY_RULE = (
 UNDECIDED = ("Hold retries until the cause is known.", "The data do not say whether one can help.")
 """Said where no cause could be named."""
 
+SEVERAL = ("Each cause has its own rule.", "The table of causes gives it.")
+"""Said where several causes stand beside each other and none leads."""
+
 NOTHING_TO_RETRY = ("Nothing to retry.", "The request was answered whole.")
 """Said where nothing failed."""
 
@@ -43,7 +46,8 @@ def retry(cause: str | None, rule: str | None) -> tuple[str, str]:
     """Tell in words whether to send again.
 
     Args:
-        cause: Cause of the verdict; None where none could be named.
+        cause: Cause of the verdict; "unknown" where none could be named, None where several stand
+            beside each other.
         rule: never, window, after or backoff; None where the contract gives none.
 
     Returns:
@@ -53,7 +57,9 @@ def retry(cause: str | None, rule: str | None) -> tuple[str, str]:
         return RETRIES[rule]
     if cause == "success":
         return NOTHING_TO_RETRY
-    return UNDECIDED if cause in (None, "unknown") else NO_RETRY_RULE
+    if cause is None:
+        return SEVERAL
+    return UNDECIDED if cause == "unknown" else NO_RETRY_RULE
 
 
 def domain(name: str | None) -> str:
@@ -81,7 +87,7 @@ def lines(report: Mapping[str, Any], *, most: int = 6) -> list[str]:
     told = [f"{GRADES[verdict['grade']].upper()}: {verdict['title']}{sample}"]
     told.append(" ".join(retry(verdict["cause"], verdict["retry"])))
     cause = " ".join(part for part in (verdict["cause"], verdict["code"]) if part)
-    told.append(f"Cause: {cause or 'not known'}. Must act: {domain(verdict['domain'])}.")
+    told.append(f"Cause: {cause or 'several'}. Must act: {domain(verdict['domain'])}.")
     told += _finding_lines(report["findings"], most)
     told += [f"Not whole: {reason}" for reason in coverage["partial"]]
     step = first_step(report)

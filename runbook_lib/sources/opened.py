@@ -102,7 +102,7 @@ def opened(path: str | Path, staging: Path) -> Iterator[Opened]:
         digest, head = _digest(real)
         notes: tuple[str, ...] = ()
         if head.startswith(b"\x1f\x8b"):
-            real, notes = _unpacked(real, staging, made), ("unpacked from gzip",)
+            real = _unpacked(real, staging, made)
             head = _head(real)
         _refuse_other_bytes(head, safe_name(path))
         if head[:2] in (b"\xff\xfe", b"\xfe\xff"):

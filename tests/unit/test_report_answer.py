@@ -29,7 +29,7 @@ def _text(html: str) -> str:
         pytest.param("upstream", "backoff", "Back off and retry.", id="backoff"),
         pytest.param("cut_stream", None, "Do not re-send it by itself.", id="no-rule"),
         pytest.param("success", None, "Nothing to retry.", id="success"),
-        pytest.param(None, None, "Hold retries until the cause is known.", id="undecided"),
+        pytest.param(None, None, "Each cause has its own rule.", id="several"),
         pytest.param("unknown", None, "Hold retries until the cause is known.", id="unknown"),
     ],
 )

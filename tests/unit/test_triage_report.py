@@ -252,18 +252,19 @@ def test_missing_data_are_named() -> None:
 
 
 def test_several_ids_share_a_verdict_only_where_they_agree() -> None:
-    """The commonest cause leads; side and rule are given only when all share them."""
+    """A cause that most share leads; where none does, the side and rule are what all share."""
     around = material([
         attempt(0, 429, **CAP), attempt(1, 429, **CAP), attempt(2, 503, code="api_error"),
     ])  # fmt: skip
     cases = [made(around, n, f"req-{n}") for n in (1, 2, 3)]
     report = triage.many(cases, ["lost"], around)
     assert report.verdict.cause == "key_cap_reached"
-    assert (report.verdict.domain, report.verdict.retry) == (None, None)
+    assert (report.verdict.domain, report.verdict.retry) == ("key", "never")
+    assert report.verdict.code == "API_KEY_QUOTA_EXHAUSTED"
     assert list(report.exhibits["causes"].frame["ids"]) == [2, 1]
     assert list(report.exhibits["ids"].frame["id"]) == ["req-1", "req-2", "req-3", "lost"]
-    alike = triage.many(cases[:2], [], around)
-    assert (alike.verdict.domain, alike.verdict.retry) == ("key", "never")
+    mixed = triage.many(cases[1:], [], around).verdict
+    assert (mixed.cause, mixed.domain, mixed.retry) == (None, None, None)
 
 
 def test_every_finding_can_be_written_down() -> None:
