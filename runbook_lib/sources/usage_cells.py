@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from runbook_lib import money
@@ -42,9 +43,13 @@ _NOTHING = frozenset({"", "-", "—", "n/a", "null", "none"})
 _US = re.compile(r"[+-]?\d{1,3}(?:[,  '’]\d{3})+(?:\.\d+)?")
 _EUROPE = re.compile(r"[+-]?\d{1,3}(?:[.  '’]\d{3})+(?:,\d+)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
+_PLAIN_AMOUNT = re.compile(r"\d{1,7}(?:\.\d{1,10})?", re.ASCII)
+_PLAIN_COUNT = re.compile(r"\d{1,18}", re.ASCII)
+_PLAIN_LENGTH = re.compile(r"\d{1,11}", re.ASCII)
 _SPACE = str.maketrans("", "", "\u00a0\u202f \t")
 _LARGEST_COUNT = 2**63 - 1
 _LARGEST_MS = 1e12
+_REMEMBERED = 4096
 EARLIEST, LATEST = 946_684_800_000_000, 4_102_444_800_000_000
 """Instants that can be, in microseconds since 1970: the years 2000 to 2099."""
 
@@ -90,6 +95,8 @@ def amount(cell: str, *, comma: bool) -> Decimal | None:
     Raises:
         RecordError: it is no number, not in USD, or finer or larger than a table can hold.
     """
+    if _PLAIN_AMOUNT.fullmatch(cell):
+        return Decimal(cell)
     plain = _number(cell, comma=comma)
     if plain is None:
         return None
@@ -111,6 +118,8 @@ def count(cell: str, *, comma: bool) -> int | None:
     Raises:
         RecordError: it is no whole number, negative or larger than a table can hold.
     """
+    if _PLAIN_COUNT.fullmatch(cell):
+        return int(cell)
     plain = _number(cell, comma=comma)
     if plain is None:
         return None
@@ -133,6 +142,8 @@ def length_ms(cell: str, *, comma: bool) -> float | None:
     Raises:
         RecordError: it is no length of time.
     """
+    if _PLAIN_LENGTH.fullmatch(cell):
+        return float(cell)
     match = _LENGTH.fullmatch(unguarded(cell).translate(_SPACE).lower())
     plain = _number(match[1] if match else cell, comma=comma)
     if plain is None:
@@ -173,7 +184,7 @@ def reader(column: str, *, comma: bool, zone: ZoneInfo | None) -> Callable[[str]
         "billing_mode": billing_mode,
         "request_type": request_type,
     }
-    return special.get(column, text)
+    return lru_cache(maxsize=_REMEMBERED)(special.get(column, text))
 
 
 def _number(cell: str, *, comma: bool) -> str | None:

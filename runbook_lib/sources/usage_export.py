@@ -59,8 +59,7 @@ def read(
     if made is None:
         made = _careful(path, staging, form, source_file, sha256, account, zone)
     notes = [*form.header.notes, *made.notes, *usage_notes.notes(made)]
-    columns = frozenset(form.header.places) | ({"extra"} if form.header.others else set())
-    return replace(made, columns=columns, cost_decimals=COST_DECIMALS, notes=tuple(notes))
+    return replace(made, cost_decimals=COST_DECIMALS, notes=tuple(notes))
 
 
 def form_of(path: Path, source_file: str) -> usage_rows.Form:
@@ -103,7 +102,8 @@ def _careful(
     except BaseException:
         stage.drop()
         raise
-    return replace(stage.finish(), usd_used=sums.used, usd_rejected=sums.refused)
+    done = stage.finish()
+    return replace(done, columns=form.columns, usd_used=sums.used, usd_rejected=sums.refused)
 
 
 def _encoding(path: Path) -> str:

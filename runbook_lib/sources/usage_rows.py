@@ -31,6 +31,11 @@ class Form:
     comma: bool
     header: usage_names.Header
 
+    @property
+    def columns(self) -> frozenset[str]:
+        """The columns of `usage` the file has."""
+        return frozenset(self.header.places) | ({"extra"} if self.header.others else set())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:

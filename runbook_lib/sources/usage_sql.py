@@ -5,6 +5,7 @@ must come back as the text it was. At the first cell in any other form it gives 
 read record by record (`usage_rows`), which decides what that cell is.
 """
 
+import json
 import os
 import tempfile
 from decimal import Decimal
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from runbook_lib.schema import SQL_TYPES, USAGE
 from runbook_lib.sources import engine, usage_cells
 from runbook_lib.sources.engine import quoted
+from runbook_lib.sources.extra import extra
 from runbook_lib.sources.intake import Intake
 from runbook_lib.sources.stage import instant
 from runbook_lib.sources.usage_rows import Form
@@ -26,7 +28,13 @@ _MANY_VALUES = 200_000
 
 _TIME = "____-__-__T__:__:__%"
 _FIRST, _LAST = "TIMESTAMPTZ '2000-01-01 00:00:00+00'", "TIMESTAMPTZ '2100-01-01 00:00:00+00'"
-_UUID = "([a-z_]+:)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_ID = (
+    "([a-z_]+:)?([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(req|msg|resp|chatcmpl)[_-][0-9A-Za-z]+)"
+)
+_HARMLESS = "[0-9.,:+-]{0,40}|[A-Za-z0-9]{1,20}"
+_GUARDED = r"^'[=+\-@\t\r]"
+_MOST_OTHERS = 12
+"""Columns nobody declared; more than these may not fit what a row keeps of them."""
 
 
 def read(
@@ -39,7 +47,8 @@ def read(
     """
     import duckdb
 
-    if form.encoding != "utf-8-sig" or form.comma or form.header.others:
+    others = form.header.others
+    if form.encoding != "utf-8-sig" or form.comma or len(others) > _MOST_OTHERS:
         return None
     handle, name = tempfile.mkstemp(prefix="usage-", suffix=".parquet", dir=staging)
     os.close(handle)
@@ -67,7 +76,7 @@ def read(
         sha256=sha256,
         account=account,
         staged=staged if rows else None,
-        columns=frozenset(form.header.places),
+        columns=form.columns,
         rows=rows,
         usd_used=used,
         first_at=instant(first),
@@ -85,18 +94,47 @@ def _query(path: Path, form: Form) -> str:
     )
     places = form.header.places
     names = [name for name in USAGE.names if name in places]
+    costs = [places[name] for name in names if USAGE.by_name[name].type == "money"]
+    if costs:
+        plain = ", ".join(f"{_unguarded(f'c{place}')} AS c{place}" for place in costs)
+        source = f"(SELECT * REPLACE ({plain}) FROM {source})"
     typed = ", ".join(f"{_typed(name, f'c{places[name]}')} AS {name}" for name in names)
-    raw = ", ".join(f"c{places[name]}" for name in names)
-    odd = " OR ".join(f"coalesce({_odd(name, f'c{places[name]}')}, false)" for name in names)
-    rest = ", ".join(
-        f"CAST({name} AS DOUBLE) AS {name}" if USAGE.by_name[name].type == "real" else name
-        for name in names
-        if name != "ts"
-    )
+    odd = " OR ".join(f"({text})" for n in names if (text := _odd(n, f"c{places[n]}")))
+    rest = ", ".join(_kept(name) for name in names if name != "ts")
+    if form.header.others:
+        rest += f", {_extra(form)} AS extra"
+        odd += "".join(f" OR ({_untold(f'c{place}')})" for place in form.header.others.values())
     return (
         f"SELECT CASE WHEN {odd} THEN error('another form') ELSE ts END AS ts, {rest}"
-        f" FROM (SELECT {typed}, {raw} FROM {source})"
+        f" FROM (SELECT {typed}, COLUMNS('c[0-9]+') FROM {source})"
     )
+
+
+def _kept(name: str) -> str:
+    return f"CAST({name} AS DOUBLE) AS {name}" if USAGE.by_name[name].type == "real" else name
+
+
+def _unguarded(cell: str) -> str:
+    """Write an amount without the apostrophe that the console puts before a minus."""
+    return f"CASE WHEN starts_with({cell}, '''-') THEN substr({cell}, 2) ELSE {cell} END"
+
+
+def _extra(form: Form) -> str:
+    """Write the JSON object of the columns nobody declared, as `extra.extra` writes it."""
+    fields = ", ".join(
+        f"CASE WHEN c{place} <> '' THEN {quoted(json.dumps(name, ensure_ascii=False))}"
+        f" || ': \"' || c{place} || '\"' END"
+        for name, place in form.header.others.items()
+        if extra({name: "1"}) is not None
+    )
+    if not fields:
+        return "CAST(NULL AS VARCHAR)"
+    return f"'{{' || nullif(concat_ws(', ', {fields}), '') || '}}'"
+
+
+def _untold(cell: str) -> str:
+    """Write what tells that a cell is more than a number or a plain word."""
+    return f"NOT regexp_full_match({cell}, {quoted(_HARMLESS)})"
 
 
 def _typed(name: str, cell: str) -> str:
@@ -109,12 +147,18 @@ def _typed(name: str, cell: str) -> str:
         return f"CASE {cell} WHEN 'Token' THEN 'token' WHEN '' THEN NULL ELSE {cell} END"
     kind = USAGE.by_name[name].type
     if kind == "text":
-        return f"nullif({cell}, '')"
+        guarded = f"regexp_matches({cell}, {quoted(_GUARDED)})"
+        bare = f"CASE WHEN {guarded} THEN substr({cell}, 2) ELSE {cell} END"
+        return f"CASE WHEN starts_with({cell}, '''') THEN {bare} ELSE nullif({cell}, '') END"
     return f"try_cast({cell} AS {'BIGINT' if kind == 'real' else SQL_TYPES[kind]})"
 
 
 def _odd(name: str, cell: str) -> str:
-    """Write what tells that a cell has another form than the console's; NULL counts as false."""
+    """Write what tells that a cell has another form than the console's.
+
+    NULL counts as false; an empty text means that there is nothing to tell here, because `_same`
+    looks at the values themselves.
+    """
     kind = USAGE.by_name[name].type
     if name == "ts":
         east, west, zulu = (f"{cell} LIKE {quoted(_TIME + e)}" for e in ("+__:__", "-__:__", "Z"))
@@ -126,8 +170,8 @@ def _odd(name: str, cell: str) -> str:
     if kind == "money":
         return f"coalesce(NOT starts_with(CAST({name} AS VARCHAR), {cell}), {cell} <> '')"
     if name == "request_id":
-        return f"{cell} <> '' AND NOT regexp_full_match({cell}, {quoted(_UUID)})"
-    return "false"
+        return f"{cell} <> '' AND NOT regexp_full_match({cell}, {quoted(_ID)})"
+    return ""
 
 
 def _intake(

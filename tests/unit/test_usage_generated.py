@@ -14,7 +14,7 @@ from runbook_lib import money
 from runbook_lib.errors import RunbookError
 from runbook_lib.sources import usage_export, usage_sql
 from runbook_lib.sources.intake import Intake
-from tests.unit.test_usage_export import FAMILIES
+from tests.unit.test_usage_export import FAMILIES, OLD
 from tests.unit.usage_kit import ROW, rows
 
 NUMBERS = ["0", "1", "12.0", "12.5", "", "-1", "1e3", "1,234", "x", "nan", str(10**18), str(10**19)]
@@ -51,6 +51,11 @@ TIMES = [
     "2026-11-24T13:43:02.1234567-03:30",
     "0001-01-01T00:00:00Z",
 ]
+PLAIN: list[dict[str, str]] = [
+    {},
+    {"Billed Cost": "'-0.50000000", "API Key Name": "'-dev", "Group ID": ""},
+    {"Output Speed (tokens/s)": "1e5", "Billing Type": "balance", "First Token (ms)": ""},
+]
 CELLS = {
     "Time": st.sampled_from(TIMES[:2]) | st.sampled_from(TIMES),
     "API Key Name": st.sampled_from(NAMES),
@@ -74,9 +79,10 @@ def exports(draw: st.DrawFn, *, plain: bool = False) -> tuple[str, int]:
     writer = csv.writer(out, delimiter=delimiter, lineterminator=end)
     writer.writerow(names)
     count = draw(st.integers(0, 5))
+    usual = {**ROW, **OLD, **draw(st.sampled_from(PLAIN))}
     for _ in range(count):
         writer.writerow(
-            [ROW.get(n, "") if plain or n not in CELLS else draw(CELLS[n]) for n in names]
+            [usual.get(n, "") if plain or n not in CELLS else draw(CELLS[n]) for n in names]
         )
     return out.getvalue(), count
 
