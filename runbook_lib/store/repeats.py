@@ -38,7 +38,7 @@ def hide(
         link: Connection that may write in the lake.
         folder: The lake.
         parts: All parts, the fresh ones among them.
-        fresh: Parts that were just made.
+        fresh: Parts that were just made, and parts that were just taken away.
         number: Ends the names of the files that are written.
 
     Returns:
@@ -47,6 +47,8 @@ def hide(
     done = {part.file: part for part in parts}
     for table, account in sorted({(p.table, p.account) for p in fresh}):
         alike = [p for p in parts if (p.table, p.account) == (table, account)]
+        if not alike:
+            continue
         new = [p for p in fresh if (p.table, p.account) == (table, account)]
         settle = _settled if table in _HIDERS else _settled_small
         for part in settle(link, folder, alike, new, number):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import duckdb
 
 TMP = "tmp"
+_READING = ("kind", "rows", "rejected", "columns", "usd_used", "first", "last", "field_map")
+"""What is another when a file is read another way."""
 
 
 def add(
@@ -67,37 +69,53 @@ def _link(
 def _prepared(
     link: "duckdb.DuckDBPyConnection", folder: Path, old: Manifest, intakes: Sequence[Intake]
 ) -> Manifest:
+    held = list(old.parts)
     fresh: list[Part] = []
+    gone: list[Part] = []
     taken: list[Mapping[str, Any]] = list(old.taken)
     for number, intake in enumerate(intakes):
-        if _known(taken, intake):
+        if _already(held, taken, intake):
             continue
+        before = [part for part in held if _is_of(part, intake)]
         part = parts.build(link, folder, intake, f"{old.generation + 1}-{number}")
-        fresh += [part] if part is not None else []
+        fresh = [p for p in fresh if p not in before] + ([part] if part is not None else [])
+        held = [p for p in held if p not in before] + ([part] if part is not None else [])
+        gone += before
+        taken = [item for item in taken if _identity(item) != _identity(record(intake))]
         taken.append(record(intake))
-    held = repeats.hide(link, folder, [*old.parts, *fresh], fresh, str(old.generation + 1))
-    return replace(old, parts=tuple(held), taken=tuple(taken), probe=probe(link))
+    settled = repeats.hide(link, folder, held, [*fresh, *gone], str(old.generation + 1))
+    return replace(old, parts=tuple(settled), taken=tuple(taken), probe=probe(link))
 
 
-def _known(taken: Sequence[Mapping[str, Any]], intake: Intake) -> bool:
-    return any(_identity(item) == _identity(record(intake)) for item in taken)
+def _already(held: Sequence[Part], taken: Sequence[Mapping[str, Any]], intake: Intake) -> bool:
+    """Tell whether a file was taken in and read the same way.
+
+    Read another way, as with another field map, it takes the place of what was read before, unless
+    that has been merged with others.
+    """
+    asked = record(intake)
+    before = next((item for item in taken if _identity(item) == _identity(asked)), None)
+    if before is None:
+        return False
+    replaceable = before["rows"] == 0 or any(_is_of(part, intake) for part in held)
+    return not replaceable or all(before[name] == asked[name] for name in _READING)
 
 
 def _identity(item: Mapping[str, Any]) -> tuple[object, ...]:
-    return item["sha256"], item["account"], item["table"], item["kind"]
+    return item["sha256"], item["account"], item["table"]
+
+
+def _is_of(part: Part, intake: Intake) -> bool:
+    return (part.key, part.account, part.table) == (intake.sha256, intake.account, intake.table)
 
 
 def _added(old: Manifest, new: Manifest, intakes: Sequence[Intake]) -> list[Added]:
-    hidden: dict[tuple[str, str, str], Part] = {
-        (part.key, part.account, part.table): part for part in new.parts
-    }
-    answers = []
     before = list(old.taken)
+    answers = []
     for intake in intakes:
-        already = _known(before, intake)
+        already = _already(old.parts, before, intake)
         before.append(record(intake))
-        part = hidden.get((intake.sha256, intake.account, intake.table))
-        repeated = part.hidden_rows if part is not None else 0
+        repeated = sum(part.hidden_rows for part in new.parts if _is_of(part, intake))
         answers.append(
             Added(
                 source_file=intake.source_file,

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -141,6 +142,26 @@ def test_the_same_file_twice_is_told_and_does_nothing(tmp_path: Path) -> None:
     assert added.already
     assert store.generation == before
     assert total(store)[0] == 40
+
+
+def test_a_file_that_is_read_another_way_takes_the_place_of_the_first_reading(
+    tmp_path: Path,
+) -> None:
+    """Times without an offset are refused until their zone is named; then the rows must come."""
+    text = kit.as_csv(ITEMS[:4]).replace("+00:00", "")
+    path = tmp_path / "usage.csv"
+    path.write_text(text)
+    with Store(tmp_path / "lake", read_only=False) as store:
+        for zone, rows in ((None, 0), (ZoneInfo("UTC"), 4), (ZoneInfo("Asia/Tokyo"), 4)):
+            kit.take_in(store, tmp_path, kit.as_list(ITEMS[2:6]))
+            with store.staging() as staging:
+                (added,) = store.add(sources.read(path, staging, zone=zone))
+            assert (added.rows, added.already) == (rows, False)
+            assert len(store.intake.inputs) == 2
+        assert total(store)[0] == 8
+        with store.staging() as staging:
+            store.add(sources.read(path, staging, zone=ZoneInfo("UTC")))
+        assert total(store)[0] == 6
 
 
 def test_the_result_does_not_change_when_small_parts_are_merged(tmp_path: Path) -> None:
