@@ -171,9 +171,14 @@ def _ids(store: "Store", ids: list[str], margin: timedelta) -> Report:
     )
     material = _material(store, hit, margin, found)
     cases = _cases(ids, found, material)
-    if len(ids) == 1:
+    if len(_subjects(cases)) == 1 and not found.missing:
         return analysis.one(cases[0])
     return analysis.many(cases, found.missing, material)
+
+
+def _subjects(cases: Sequence[case.Case]) -> set[object]:
+    """The requests behind the cases: several ids of one answer, as SDKs show them, are one."""
+    return {(one.attempt is None, one.subject.Index) for one in cases}
 
 
 def _newest(store: "Store") -> str:

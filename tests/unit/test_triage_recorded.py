@@ -11,7 +11,7 @@ import pytest
 from runbook_lib import sources
 from runbook_lib.errors import UnknownSourceError
 from runbook_lib.runbooks import triage
-from runbook_lib.store import Store
+from runbook_lib.store import Filter, Store
 
 pytestmark = pytest.mark.shared
 
@@ -89,6 +89,16 @@ def test_many_ids_are_grouped_by_cause(store: Store, truth: Any) -> None:
     assert table["never-seen"] == "nowhere"
     assert report.coverage.partial == ["1 id found nowhere"]
     assert report.exhibits["causes"].frame["ids"].sum() == len(wanted)
+
+
+def test_two_ids_of_one_answer_are_one_request(store: Store) -> None:
+    """SDKs show the gateway's id and the upstream's joined by a comma."""
+    rows = store.rows("calls", Filter(failed=False), limit=50).frame
+    joined = next(ids for ids in rows["request_ids"] if ids and "," in ids)
+    alone = triage(store, joined.split(",")[0])
+    both = triage(store, joined.replace(",", ", "))
+    assert both.verdict == alone.verdict
+    assert set(both.exhibits) == set(alone.exhibits)
 
 
 def test_a_window_is_triaged_like_its_ids(store: Store) -> None:
