@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -14,6 +15,7 @@ _STEP = timedelta(minutes=SLOT_MINUTES)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@lru_cache(maxsize=16)
 def calendar(first: int, last: int, zone: ZoneInfo) -> "pa.Table":
     """Lay out the slots *first* to *last*, both with it.
 

@@ -108,6 +108,8 @@ def matching(table: str, where: Filter) -> "ir.Table":
     Raises:
         ParameterError: the filter names a column the table does not have.
     """
+    import ibis
+
     rows = unbound(table)
     if where.window is not None:
         rows = _within(rows, where.window)
@@ -119,7 +121,7 @@ def matching(table: str, where: Filter) -> "ir.Table":
     if where.min_cost_usd is not None:
         if "cost_usd" not in rows.columns:
             raise ParameterError("min_cost_usd", where.min_cost_usd, hint="it for usage only")
-        rows = rows.filter(rows.cost_usd >= where.min_cost_usd)
+        rows = rows.filter(rows.cost_usd >= ibis.literal(where.min_cost_usd, _TYPES["money"]))
     return rows
 
 
@@ -155,6 +157,8 @@ def rolled(
     Raises:
         ParameterError: a column the table does not have, or a table that is not rolled up.
     """
+    import ibis
+
     if table not in ("usage", "calls"):
         raise ParameterError("table", table, hint="usage or calls")
     for column in by:
@@ -170,7 +174,8 @@ def rolled(
     sums = _usage_sums(rows) if table == "usage" else _calls_sums(rows)
     if not keys:
         return rows.aggregate(**sums)
-    return rows.group_by(keys).aggregate(**sums).order_by(keys)
+    ordered = [ibis.asc(key, nulls_first=False) for key in keys]
+    return rows.group_by(keys).aggregate(**sums).order_by(ordered)
 
 
 def reconciled(window: clock.Window | None) -> "ir.Table":

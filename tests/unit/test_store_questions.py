@@ -1,12 +1,14 @@
 """The questions give what a plain look at all rows gives, in every zone, and say what is left."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import ibis
+import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 from runbook_lib import clock, findings
 from runbook_lib.errors import InputError, ParameterError, StoreError
 from runbook_lib.schema import TABLES
-from runbook_lib.store import Filter, Store
+from runbook_lib.store import Filter, Store, questions
 from tests.unit import store_kit as kit
 
 ITEMS = [kit.item(number) for number in range(150)]
@@ -111,6 +113,12 @@ def test_a_roll_up_of_attempts_counts_outcomes(store: Store) -> None:
     assert row["max_duration_ms"] == rows["duration_ms"].max()
 
 
+WHERE = Filter(
+    window=clock.Window(start=kit.START, end=kit.START + timedelta(hours=1)),
+    equals={"key_name": ["prod-web", None]},
+    failed=False,
+    min_cost_usd=Decimal("0.01"),
+)
 WINDOWS = st.tuples(st.integers(-50, 5000), st.integers(0, 5000)).map(
     lambda ends: clock.Window(
         start=kit.START + timedelta(minutes=ends[0]),
@@ -255,6 +263,35 @@ def test_the_card_tells_what_is_held(store: Store) -> None:
         kit.START + timedelta(days=30) - store.rows("usage", Filter(), limit=1).frame["ts"][0]
     )
     assert card._repr_mimebundle_() == findings.shown(card)
+
+
+@pytest.mark.parametrize("dialect", ["duckdb", "postgres", "clickhouse"])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        pytest.param(lambda: questions.index("calls"), id="index"),
+        pytest.param(lambda: questions.found("usage"), id="find"),
+        pytest.param(lambda: questions.single("usage", WHERE, limit=3, order="dearest"), id="rows"),
+        pytest.param(lambda: questions.counted("usage", WHERE), id="count"),
+        pytest.param(lambda: questions.rolled("usage", ["model"], grain="day"), id="roll-up"),
+        pytest.param(lambda: questions.rolled("calls", [], grain="minute"), id="minutes"),
+        pytest.param(lambda: questions.reconciled(WHERE.window), id="reconcile"),
+    ],
+)
+def test_a_question_can_be_put_to_any_engine(ask: Callable[[], ir.Table], dialect: str) -> None:
+    """Rows of a large team live elsewhere; the question goes there unchanged."""
+    assert ibis.to_sql(ask(), dialect=dialect).startswith(("SELECT", "WITH"))
+
+
+def test_a_lake_may_lie_in_any_folder(tmp_path: Path) -> None:
+    """Signs that mean patterns elsewhere are only letters in the name of a folder."""
+    folder = tmp_path / "we[i]rd *? 'x\""
+    folder.mkdir()
+    store = kit.lake(folder, kit.as_list(ITEMS[:3]), kit.as_csv(ITEMS[:5]))
+    assert store.rows("usage", Filter()).total == 5
+    (tmp_path / "link").symlink_to(store.folder)
+    with Store(tmp_path / "link") as linked:
+        assert len(linked.find([ITEMS[1]["request_id"]]).usage) == 1
 
 
 def test_an_empty_lake_answers_with_nothing(tmp_path: Path) -> None:
