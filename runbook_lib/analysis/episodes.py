@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from runbook_lib import contract
 from runbook_lib.analysis.material import each
 from runbook_lib.analysis.words import counted
 from runbook_lib.findings import Evidence, Join
 
-GAP_S = 20.0
-"""Failures of one run lie at most this far apart: channels are out up to 18 s after the end (M)."""
+GAP_S = contract.OUTAGE_ECHO_S + 2.0
+"""Failures of one run lie at most this far apart: channels stay out a while after the end (M)."""
 
 THIN_S = 600.0
 """On a key with little traffic failures this far apart are one run, if nothing passed between."""
 
-COOLDOWN_S = 4.5
+COOLDOWN_S = 0.9 * contract.COOLDOWN_S[429]
 """Shortest time one channel stays out after an upstream 429 (about five seconds, M)."""
 
 

@@ -14,14 +14,15 @@ from typing import Any
 
 import pandas as pd
 
+from runbook_lib import contract
 from runbook_lib.analysis.pairs import twins
 from runbook_lib.clock import Window
 
 BORROW_S = 120
 """Seconds within which a refusal of the same key and status can lend its code."""
 
-SLOT_WAIT_S = 25.0
-"""A call that waited this long for a 429 stood in the queue for a slot (30 s, contract §3.2, M)."""
+SLOT_WAIT_S = contract.SLOT_WAIT_S - 5.0
+"""A call that waited about as long as the gateway holds one back stood in its queue."""
 
 FAILED = ("refused", "broken", "no_answer")
 """Outcomes that are failures."""
