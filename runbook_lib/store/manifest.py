@@ -31,6 +31,7 @@ class Part:
         stored: Columns in the file; the others are null, or the same in every row.
         declared: Columns the input has; `carried` those that have a value in some row.
         decimals: Decimals of its costs; `rank` puts the richest kind of input first.
+        runs: The hidden rows as spans of positions, both ends with them, where these are few.
         kind, source: Kind and name of the input; `source` is empty where the rows say it.
         key: What tells this input from others, and settles ties the same way every time.
     """
@@ -52,6 +53,7 @@ class Part:
     ids: str = ""
     hidden: str = ""
     hidden_rows: int = 0
+    runs: tuple[tuple[int, int], ...] = ()
 
     @property
     def files(self) -> list[str]:
@@ -148,10 +150,7 @@ def _broken(folder: Path) -> StoreError:
 
 
 def _from_plain(content: Mapping[str, Any]) -> Manifest:
-    parts = tuple(
-        Part(**{**part, **{name: tuple(part[name]) for name in ("stored", "declared", "carried")}})
-        for part in content["parts"]
-    )
+    parts = tuple(_part(part) for part in content["parts"])
     return Manifest(
         generation=int(content["generation"]),
         probe=int(content["probe"]),
@@ -159,3 +158,9 @@ def _from_plain(content: Mapping[str, Any]) -> Manifest:
         parts=parts,
         taken=tuple(content["taken"]),
     )
+
+
+def _part(content: Mapping[str, Any]) -> Part:
+    named = {name: tuple(content[name]) for name in ("stored", "declared", "carried")}
+    runs = tuple((int(first), int(last)) for first, last in content["runs"])
+    return Part(**{**content, **named, "runs": runs})

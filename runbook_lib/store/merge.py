@@ -14,7 +14,7 @@ from runbook_lib.store.manifest import PARTS, Part
 if TYPE_CHECKING:
     import duckdb
 
-MOST = 32
+MOST = 16
 """Small parts of one form that may lie side by side."""
 
 SMALL_ROWS = 1_000_000
@@ -66,6 +66,7 @@ def _one(
         last=max((p.last for p in alike if p.last is not None), default=None),
         hidden="",
         hidden_rows=0,
+        runs=(),
         ids="",
     )
     if any(part.ids for part in alike):

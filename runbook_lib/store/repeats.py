@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _SLACK_US = {"usage": 2_000_000, "calls": 3_600_000_000}
 """How far apart the times of one row in two inputs may be: a time cut to seconds, two clocks."""
 
+_MOST_RUNS = 64
+
 _Hider = Callable[["duckdb.DuckDBPyConnection", Sequence[Side]], None]
 _HIDERS: dict[str, _Hider] = {"usage": repeated_usage.hide, "calls": repeated_calls.hide}
 
@@ -70,7 +72,10 @@ def _settled(
     touched = [
         p
         for p in alike
-        if p.first is not None and p.last is not None and p.first <= high and p.last >= low
+        if p.first is not None
+        and p.last is not None
+        and p.first <= high + slack
+        and p.last >= low - slack
     ]
     sides = [
         Side(
@@ -128,8 +133,22 @@ def _with_list(
 ) -> Part:
     """Write the list of hidden rows of a part; no query, no list."""
     if not query:
-        return replace(part, hidden="", hidden_rows=0)
+        return replace(part, hidden="", hidden_rows=0, runs=())
     file = folder / PARTS / f"{part.file.removesuffix('.parquet')}.hidden-{number}.parquet"
     count = part_files.copy(link, query, file)
     part_files.flush(file)
-    return replace(part, hidden=file.name, hidden_rows=count)
+    return replace(part, hidden=file.name, hidden_rows=count, runs=_runs(file))
+
+
+def _runs(file: Path) -> tuple[tuple[int, int], ...]:
+    """Give the hidden positions as spans where they are few: two exports that overlap in time."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    positions = pq.read_table(file, columns=["pos"]).column("pos").to_numpy()
+    ends = np.flatnonzero(np.diff(positions) != 1)
+    if len(ends) >= _MOST_RUNS:
+        return ()
+    first = positions[np.concatenate([[0], ends + 1])].tolist()
+    last = positions[np.concatenate([ends, [len(positions) - 1]])].tolist()
+    return tuple(zip(first, last, strict=True))

@@ -90,6 +90,9 @@ def unhidden(part: Part, folder: Path) -> str:
     """Write the condition that leaves out the hidden rows of a part; empty when there are none."""
     if not part.hidden:
         return ""
+    if part.runs:
+        spans = " OR ".join(f"file_row_number BETWEEN {a} AND {b}" for a, b in part.runs)
+        return f" WHERE NOT ({spans})"
     file = quoted(str(folder / PARTS / part.hidden))
     return f" WHERE file_row_number NOT IN (SELECT pos FROM read_parquet({file}))"
 
