@@ -131,7 +131,7 @@ def unlogged(row: Any, material: Material) -> Diagnosis:
 
     Returns:
         `client_timeout` when an abandoned attempt starts with it, `unlogged_use` when the key is
-        logged by its services and this row is not, else `unknown` with what is missing.
+        logged by its services and this row is not, else `success` with the log that is missing.
 
     Source: contract §3.3, §5, §6 (M).
     """
@@ -158,12 +158,24 @@ def unlogged(row: Any, material: Material) -> Diagnosis:
         & material.rows["join_id"].isin(material.logged_ids)
     ]
     if logged.empty:
-        return replace(
-            base,
-            reasons=("no call log here covers this key",),
-            wanted=(f"the call log of the services that use {row.key_name}",),
-        )
+        return _served(row, base)
     return _stranger(row, base, logged)
+
+
+def _served(row: Any, base: Diagnosis) -> Diagnosis:
+    """Without any log of the key the row alone speaks: served, unless nothing came of it."""
+    empty = not (none_or(row.output_tokens, int) or none_or(row.input_tokens, int))
+    wanted = (f"the call log of the services that use {none_or(row.key_name, str) or 'the key'}",)
+    if empty:
+        reason = "the row counts no tokens, as that of a stream that broke does"
+        names = ("stream_broken_after_first_byte", "success")
+        return replace(base, cause=names[0], candidates=names, reasons=(reason,), wanted=wanted)
+    reason = (
+        "the gateway served and billed it; no call log here covers this key, so whether the "
+        "client got the whole answer is not known"
+    )
+    told = settled(base, "success", grade=Grade.LIKELY, reason=reason)
+    return replace(told, wanted=wanted)
 
 
 def _given_up(row: Any, material: Material) -> pd.DataFrame:

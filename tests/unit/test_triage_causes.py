@@ -306,7 +306,7 @@ def test_without_any_log_of_the_key_nobody_is_accused() -> None:
 
     around = material([attempt(0, key_name="other")], [billed(9, request_id="client:x")])
     found = unlogged(around.row(0), around)
-    assert (found.cause, found.grade) == ("unknown", Grade.INCONCLUSIVE)
+    assert (found.cause, found.grade) == ("success", Grade.LIKELY)
     assert "call log" in found.wanted[0]
 
 
@@ -348,3 +348,13 @@ def test_a_429_inside_a_200_is_the_slot_it_waited_for() -> None:
         duration_ms=30_010.0,
     )]))  # fmt: skip
     assert (found.cause, found.retry) == ("user_concurrency_limit", "backoff")
+
+
+def test_a_row_without_tokens_may_be_a_broken_stream() -> None:
+    """A chat stream that breaks leaves a row of nothing."""
+    from runbook_lib.analysis.oddities import unlogged
+
+    around = material([], [billed(9, request_id="client:x", input_tokens=0, output_tokens=0)])
+    found = unlogged(around.row(0), around)
+    assert (found.cause, found.grade) == ("stream_broken_after_first_byte", Grade.INCONCLUSIVE)
+    assert found.candidates[1] == "success"
