@@ -12,7 +12,15 @@ if TYPE_CHECKING:
 
 
 def frame(table: "pa.Table") -> "pd.DataFrame":
-    """Turn an Arrow table into a pandas frame."""
+    """Turn an Arrow table into a pandas frame.
+
+    Args:
+        table: Any result of the engine.
+
+    Returns:
+        Its rows and columns: text None where unknown, whole numbers `Int64` with NA, reals with
+        NaN, money Decimal, times aware UTC.
+    """
     import pandas as pd
 
     columns = {name: _column(table.column(name)) for name in table.column_names}

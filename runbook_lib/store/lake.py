@@ -240,6 +240,9 @@ class Store:
     def table(self, name: str) -> "pd.DataFrame":
         """Give one of the small tables whole: keys, audit, refusals, key_state, ledger ….
 
+        Returns:
+            Its rows, in the columns of the table; empty when nobody gave it.
+
         Raises:
             ParameterError: no such table, or a large one.
         """

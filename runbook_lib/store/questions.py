@@ -126,7 +126,11 @@ def matching(table: str, where: Filter) -> "ir.Table":
 
 
 def single(table: str, where: Filter, *, limit: int, order: Order) -> "ir.Table":
-    """Give single rows, the newest, oldest or dearest first."""
+    """Give single rows, the newest, oldest or dearest first.
+
+    Raises:
+        ParameterError: the dearest of a table without costs are asked.
+    """
     import ibis
 
     rows = matching(table, where)

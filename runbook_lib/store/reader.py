@@ -45,11 +45,27 @@ class Reader:
         self._swept()
 
     def answer(self, question: "ir.Table", **given: "pa.Table") -> "pd.DataFrame":
-        """Answer one Ibis expression; *given* are small tables it joins, by name."""
+        """Answer one Ibis expression.
+
+        Args:
+            question: Built on the tables of `schema`.
+            **given: Small tables it joins, by name.
+
+        Returns:
+            Its rows, in the columns of the expression.
+        """
         return self.ask(compiled(question), given)
 
     def ask(self, sql: str, given: Mapping[str, "pa.Table"] | None = None) -> "pd.DataFrame":
-        """Answer one query in the engine's own SQL."""
+        """Answer one query in the engine's own SQL.
+
+        Args:
+            sql: A query over the views of the lake.
+            given: Small tables it joins, by name.
+
+        Returns:
+            Its rows, in the columns of the query.
+        """
         for name, table in (given or {}).items():
             self.link.register(name, table)
         return frame(self.link.sql(sql).to_arrow_table())

