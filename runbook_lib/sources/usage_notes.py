@@ -5,12 +5,9 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from runbook_lib.sources import engine
 from runbook_lib.sources.intake import Intake
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 PAGE = 1000
 """Rows the console fetches at a time for its export (contract §7)."""
@@ -20,6 +17,7 @@ LONGEST_QUIET = timedelta(hours=1)
 
 _RANGE = re.compile(r"usage[_-](\d{4}-\d{2}-\d{2})(?:_to_|_)(\d{4}-\d{2}-\d{2})")
 _SLOT = timedelta(minutes=15)
+_SLOT_US = 900_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WIDEST_OFFSET = timedelta(hours=14)
 
@@ -65,20 +63,21 @@ def _day(text: str) -> date | None:
         return None
 
 
-def _busy(staged: Path) -> "Iterable[int]":
-    """List the quarter hours that have rows."""
-    import numpy as np
-    import pyarrow.parquet as pq
+def _busy(staged: Path) -> list[int]:
+    """List the quarter hours that have rows, in order."""
+    link = engine.connect([staged.parent], spill=staged.parent / "spill")
+    engine.lock(link)
+    file = engine.quoted(str(staged))
+    try:
+        found = link.execute(
+            f"SELECT DISTINCT epoch_us(ts) // {_SLOT_US} FROM read_parquet({file}) ORDER BY 1"
+        ).fetchall()
+    finally:
+        link.close()
+    return [slot for (slot,) in found]
 
-    seen: set[int] = set()
-    for batch in pq.ParquetFile(staged).iter_batches(columns=["ts"], batch_size=1 << 20):
-        slots = batch.column(0).view("int64").to_numpy() // 900_000_000
-        seen.update(slots[np.flatnonzero(np.diff(slots, prepend=-1))].tolist())
-    return sorted(seen)
 
-
-def _gaps(busy: "Iterable[int]") -> list[str]:
-    slots = list(busy)
+def _gaps(slots: Sequence[int]) -> list[str]:
     quiet = [
         (later - earlier - 1, earlier)
         for earlier, later in pairwise(slots)

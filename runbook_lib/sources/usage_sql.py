@@ -7,6 +7,7 @@ read record by record (`usage_rows`), which decides what that cell is.
 
 import json
 import os
+import re
 import tempfile
 from decimal import Decimal
 from pathlib import Path
@@ -18,7 +19,7 @@ from runbook_lib.sources.engine import quoted
 from runbook_lib.sources.extra import extra
 from runbook_lib.sources.intake import Intake
 from runbook_lib.sources.stage import instant
-from runbook_lib.sources.usage_rows import Form
+from runbook_lib.sources.usage_rows import Form, records
 
 if TYPE_CHECKING:
     import duckdb
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 _MANY_VALUES = 200_000
 """Different texts of one column that are looked at one by one."""
 
-_TIME = "____-__-__T__:__:__%"
+_TIME, _MIDNIGHT = "____-__-__T__:__:__%", "__________T24%"
+_OFFSET = re.compile(r"Z|[+-](?:0\d|1[0-4]):[0-5]\d", re.ASCII)
 _FIRST, _LAST = "TIMESTAMPTZ '2000-01-01 00:00:00+00'", "TIMESTAMPTZ '2100-01-01 00:00:00+00'"
 _ID = (
     "([a-z_]+:)?([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(req|msg|resp|chatcmpl)[_-][0-9A-Za-z]+)"
@@ -47,8 +49,13 @@ def read(
     """
     import duckdb
 
-    others = form.header.others
-    if form.encoding != "utf-8-sig" or form.comma or len(others) > _MOST_OTHERS:
+    offset = _offset(path, form)
+    if (
+        offset is None
+        or form.encoding != "utf-8-sig"
+        or form.comma
+        or len(form.header.others) > _MOST_OTHERS
+    ):
         return None
     handle, name = tempfile.mkstemp(prefix="usage-", suffix=".parquet", dir=staging)
     os.close(handle)
@@ -56,7 +63,7 @@ def read(
     link = engine.connect([staging], files=[path], spill=staging / "spill")
     engine.lock(link)
     try:
-        query = _query(path, form)
+        query = _query(path, form, offset)
         link.execute(f"COPY ({query}) TO {quoted(name)} (FORMAT parquet)")
         made = _intake(link, staged, form)
     except duckdb.Error:
@@ -84,7 +91,7 @@ def read(
     )
 
 
-def _query(path: Path, form: Form) -> str:
+def _query(path: Path, form: Form, offset: str) -> str:
     width = len(form.header.names)
     columns = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(width))
     source = (
@@ -99,7 +106,7 @@ def _query(path: Path, form: Form) -> str:
         plain = ", ".join(f"{_unguarded(f'c{place}')} AS c{place}" for place in costs)
         source = f"(SELECT * REPLACE ({plain}) FROM {source})"
     typed = ", ".join(f"{_typed(name, f'c{places[name]}')} AS {name}" for name in names)
-    odd = " OR ".join(f"({text})" for n in names if (text := _odd(n, f"c{places[n]}")))
+    odd = " OR ".join(f"({text})" for n in names if (text := _odd(n, f"c{places[n]}", offset)))
     rest = ", ".join(_kept(name) for name in names if name != "ts")
     if form.header.others:
         rest += f", {_extra(form)} AS extra"
@@ -153,7 +160,16 @@ def _typed(name: str, cell: str) -> str:
     return f"try_cast({cell} AS {'BIGINT' if kind == 'real' else SQL_TYPES[kind]})"
 
 
-def _odd(name: str, cell: str) -> str:
+def _offset(path: Path, form: Form) -> str | None:
+    """Give the offset of the first time of a file: the console writes one for all."""
+    record = next(records(path, form), None)
+    place = form.header.places["ts"]
+    cell = record.cells[place] if record is not None and place < len(record.cells) else ""
+    found = _OFFSET.search(cell, max(0, len(cell) - 6))
+    return found[0] if found and found.end() == len(cell) else None
+
+
+def _odd(name: str, cell: str, offset: str) -> str:
     """Write what tells that a cell has another form than the console's.
 
     NULL counts as false; an empty text means that there is nothing to tell here, because `_same`
@@ -161,9 +177,7 @@ def _odd(name: str, cell: str) -> str:
     """
     kind = USAGE.by_name[name].type
     if name == "ts":
-        east, west, zulu = (f"{cell} LIKE {quoted(_TIME + e)}" for e in ("+__:__", "-__:__", "Z"))
-        offset = f"right({cell}, 5) <= '14:59' AND right({cell}, 2) <= '59'"
-        formed = f"(({east} OR {west}) AND {offset} OR {zulu}) AND substr({cell}, 12, 2) < '24'"
+        formed = f"{cell} LIKE {quoted(_TIME + offset)} AND {cell} NOT LIKE {quoted(_MIDNIGHT)}"
         return f"ts IS NULL OR NOT ({formed}) OR ts < {_FIRST} OR ts >= {_LAST}"
     if kind in ("int", "real"):
         return f"coalesce(CAST({name} AS VARCHAR) <> {cell}, {cell} <> '') OR {name} < 0"

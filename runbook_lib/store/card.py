@@ -127,7 +127,7 @@ def _table(name: str, parts: "Sequence[Part]") -> TableCard:
     return TableCard(
         table=name,
         rows=sum(part.rows for part in parts) - hidden,
-        repeated=hidden,
+        repeated=hidden + sum(part.dropped for part in parts),
         first_at=instant(min((p.first for p in parts if p.first is not None), default=None)),
         last_at=instant(max((p.last for p in parts if p.last is not None), default=None)),
     )

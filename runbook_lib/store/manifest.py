@@ -31,6 +31,7 @@ class Part:
         stored: Columns in the file; the others are null, or the same in every row.
         declared: Columns the input has; `carried` those that have a value in some row.
         decimals: Decimals of its costs; `rank` puts the richest kind of input first.
+        dropped: Hidden rows that were left out for good when parts were merged.
         runs: The hidden rows as spans of positions, both ends with them, where these are few.
         kind, source: Kind and name of the input; `source` is empty where the rows say it.
         key: What tells this input from others, and settles ties the same way every time.
@@ -53,6 +54,7 @@ class Part:
     ids: str = ""
     hidden: str = ""
     hidden_rows: int = 0
+    dropped: int = 0
     runs: tuple[tuple[int, int], ...] = ()
 
     @property

@@ -66,6 +66,7 @@ def _one(
         last=max((p.last for p in alike if p.last is not None), default=None),
         hidden="",
         hidden_rows=0,
+        dropped=sum(part.hidden_rows + part.dropped for part in alike),
         runs=(),
         ids="",
     )

@@ -172,6 +172,7 @@ def test_the_result_does_not_change_when_small_parts_are_merged(tmp_path: Path) 
         kit.take_in(store, tmp_path, file)
     assert len(list((store.folder / "parts").glob("usage*.parquet"))) < 40
     assert total(store)[0] == 39
+    assert [(t.rows, t.repeated) for t in store.intake.tables] == [(39, 3 * 37 - 39)]
     kit.take_in(store, tmp_path, kit.as_list(ITEMS))
     assert total(store)[0] == 40
     assert store.rows("usage", Filter()).frame["request_id"].notna().all()
