@@ -38,10 +38,6 @@ class Window:
         """Span from *margin* before *first* to *margin* after *last*."""
         return cls(start=first - margin, end=last + margin)
 
-    def holds(self, instant: datetime) -> bool:
-        """Tell whether an instant lies in the window."""
-        return self.start <= instant < self.end
-
 
 def zone(name: str) -> ZoneInfo:
     """Find an IANA zone by name.

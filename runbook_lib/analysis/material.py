@@ -95,7 +95,7 @@ class Material:
         frame = self.usage.sort_values(["ts", "source_file", "row_number"], ignore_index=True)
         frame["end"] = seconds(frame["ts"])
         frame["start"] = frame["end"] - frame["duration_ms"].astype(float).fillna(0.0) / 1000
-        frame["join_id"] = frame["request_id"].map(without_prefix, na_action="ignore")
+        frame["join_id"] = frame["request_id"].map(contract.bare_id, na_action="ignore")
         return frame
 
     @cached_property
@@ -203,12 +203,6 @@ def each(frame: pd.DataFrame) -> Iterator[Any]:
 def seconds(times: "pd.Series") -> "pd.Series":
     """Seconds since 1970 of aware instants, NaN where unknown."""
     return (times - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
-
-
-def without_prefix(request_id: str) -> str:
-    """The id of a usage row without `client:`, `local:` and the like (contract §5, M)."""
-    head, colon, tail = request_id.partition(":")
-    return tail if colon and head.replace("_", "").isalpha() and tail else request_id
 
 
 def _with_borrowed_codes(frame: pd.DataFrame) -> pd.DataFrame:

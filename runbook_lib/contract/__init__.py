@@ -34,6 +34,7 @@ from runbook_lib.contract.facts import (
     STREAM_ENDS,
     USAGE_ID_PREFIXES,
     USAGE_KEPT_DAYS,
+    bare_id,
 )
 from runbook_lib.contract.rows import ROWS, Row, Shape, Wait, joined_fix
 from runbook_lib.contract.statuses import Default, by_console_status, by_status
@@ -72,6 +73,7 @@ __all__ = [
     "Row",
     "Shape",
     "Wait",
+    "bare_id",
     "by_console_status",
     "by_status",
     "joined_fix",

@@ -87,3 +87,12 @@ KEY_STATE_LAG_S: Final = 300.0
 USAGE_KEPT_DAYS: Final = 90
 REFUSALS_KEPT_DAYS: Final = 30
 """How long the console keeps usage rows and its list of failed requests (M)."""
+
+
+def bare_id(request_id: str) -> str:
+    """Take the prefix off the id of a usage row: people hold the id without it."""
+    for prefix in USAGE_ID_PREFIXES:
+        bare = request_id.removeprefix(prefix)
+        if bare and bare != request_id:
+            return bare
+    return request_id

@@ -46,9 +46,18 @@ def read(
 
     The staged file has only the columns the export has, and no row number: its rows lie in the
     order of the export, none missing.
-    """
-    import duckdb
 
+    Args:
+        path: A plain local file.
+        staging: Folder for what is made of it.
+        form: Its encoding, delimiter and header.
+        source_file: Name of the file, for the rows.
+        sha256: Of its bytes as stored.
+        account: Account of the rows.
+
+    Returns:
+        The intake, or None.
+    """
     offset = _offset(path, form)
     if (
         offset is None
@@ -60,16 +69,7 @@ def read(
     handle, name = tempfile.mkstemp(prefix="usage-", suffix=".parquet", dir=staging)
     os.close(handle)
     staged = Path(name)
-    link = engine.connect([staging], files=[path], spill=staging / "spill")
-    engine.lock(link)
-    try:
-        query = _query(path, form, offset)
-        link.execute(f"COPY ({query}) TO {quoted(name)} (FORMAT parquet)")
-        made = _intake(link, staged, form)
-    except duckdb.Error:
-        made = None
-    finally:
-        link.close()
+    made = _staged(path, staging, staged, form, offset)
     if made is None:
         staged.unlink(missing_ok=True)
         return None
@@ -89,6 +89,24 @@ def read(
         first_at=instant(first),
         last_at=instant(last),
     )
+
+
+def _staged(
+    path: Path, staging: Path, staged: Path, form: Form, offset: str
+) -> tuple[int, Decimal, int | None, int | None] | None:
+    """Let the engine write the staged file; None when the export is beyond it."""
+    import duckdb
+
+    link = engine.connect([staging], files=[path], spill=staging / "spill")
+    engine.lock(link)
+    try:
+        query = _query(path, form, offset)
+        link.execute(f"COPY ({query}) TO {quoted(str(staged))} (FORMAT parquet)")
+        return _intake(link, staged, form)
+    except duckdb.Error:
+        return None
+    finally:
+        link.close()
 
 
 def _query(path: Path, form: Form, offset: str) -> str:

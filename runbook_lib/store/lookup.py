@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from runbook_lib import schema
-from runbook_lib.store import questions, views
+from runbook_lib import contract, schema
+from runbook_lib.store import questions
 from runbook_lib.store.answers import Found
 from runbook_lib.store.frames import frame
 from runbook_lib.store.reader import Reader, asked, compiled
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def find(reader: Reader, ids: Sequence[str]) -> Found:
     """Find usage rows and attempts by any of their ids; exact and case-sensitive."""
     wanted = list(dict.fromkeys(text for text in ids if text))
-    hashes = asked(reader.link, [*{form for text in wanted for form in (text, views.bare(text))}])
+    hashes = asked(
+        reader.link, [*{form for text in wanted for form in (text, contract.bare_id(text))}]
+    )
     usage = _matched(_near(reader, "usage", hashes), wanted, "usage")
     calls = _matched(_near(reader, "calls", hashes), wanted, "calls")
     held = {*usage["asked_id"], *calls["asked_id"]}
@@ -71,7 +73,7 @@ def _matched(near: "pd.DataFrame", wanted: Sequence[str], table: str) -> "pd.Dat
 
 def _usage_ids(row: dict[Any, Any]) -> list[str]:
     held = row["request_id"]
-    return [] if held is None else [held, views.bare(held)]
+    return [] if held is None else [held, contract.bare_id(held)]
 
 
 def _call_ids(row: dict[Any, Any]) -> list[str]:

@@ -6,8 +6,8 @@ replaces the manifest in one step: readers, and a crash at any point, see the ol
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -138,11 +138,6 @@ def keep(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def with_parts(manifest: Manifest, parts: Sequence[Part]) -> Manifest:
-    """Give the state that follows, with these parts."""
-    return replace(manifest, parts=tuple(parts), generation=manifest.generation + 1)
 
 
 def _broken(folder: Path) -> StoreError:

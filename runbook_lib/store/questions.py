@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from runbook_lib import clock, schema
+from runbook_lib.contract import USAGE_ID_PREFIXES
 from runbook_lib.errors import ParameterError
-from runbook_lib.store.views import PREFIXES
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -233,7 +233,7 @@ def _wide(window: clock.Window) -> clock.Window:
 def _bare(request_id: "ir.StringValue") -> "ir.StringValue":
     import ibis
 
-    branches = [(request_id.startswith(p), request_id.substr(len(p))) for p in PREFIXES]
+    branches = [(request_id.startswith(p), request_id.substr(len(p))) for p in USAGE_ID_PREFIXES]
     bare: ir.StringValue = ibis.cases(*branches, else_=request_id)
     return bare
 

@@ -6,19 +6,16 @@ Every question is asked of these views; nothing else knows how the files are cut
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from runbook_lib import clock, schema
+from runbook_lib import clock, contract, schema
 from runbook_lib.sources.engine import name, quoted
 from runbook_lib.store.manifest import PARTS, Part
 
 SLOT_US = clock.SLOT_MINUTES * 60 * 1_000_000
-PREFIXES = ("client:", "local:", "generated:", "web_search:")
-"""Prefixes of the id of a usage row (contract §5, M); people hold the id without it."""
-
 BARE = (
     "CASE "
     + " ".join(
         f"WHEN starts_with(request_id, {quoted(p)}) THEN substr(request_id, {len(p) + 1})"
-        for p in PREFIXES
+        for p in contract.USAGE_ID_PREFIXES
     )
     + " ELSE request_id END"
 )
@@ -33,14 +30,6 @@ IDS: dict[str, str] = {
     ),
 }
 """The index of a table: a hash for every id a row is known by, and the time of the row."""
-
-
-def bare(request_id: str) -> str:
-    """Take the prefix off the id of a usage row."""
-    for prefix in PREFIXES:
-        if request_id.startswith(prefix):
-            return request_id.removeprefix(prefix)
-    return request_id
 
 
 def table(kind: schema.Table, parts: Sequence[Part], folder: Path) -> str:

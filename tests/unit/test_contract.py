@@ -197,3 +197,17 @@ def test_every_status_has_a_safe_meaning(wait: Wait) -> None:
         assert set(default.causes) <= set(CAUSES)
         if 400 <= status < 500 and not default.known and status not in (408, 409, 425):
             assert default.retry == "never", status
+
+
+@pytest.mark.parametrize(
+    ("stored", "bare"),
+    [
+        pytest.param("client:4c77-b7", "4c77-b7", id="client"),
+        pytest.param("web_search:1", "1", id="web-search"),
+        pytest.param("req_1:2", "req_1:2", id="no-known-prefix"),
+        pytest.param("client:", "client:", id="nothing-behind"),
+    ],
+)
+def test_a_usage_row_joins_by_its_id_without_prefix(stored: str, bare: str) -> None:
+    """The gateway writes where the id came from before it."""
+    assert contract.bare_id(stored) == bare

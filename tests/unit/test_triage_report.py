@@ -12,7 +12,7 @@ from runbook_lib import redact
 from runbook_lib.analysis import case, triage
 from runbook_lib.analysis.around import spell
 from runbook_lib.analysis.joins import join
-from runbook_lib.analysis.material import Material, without_prefix
+from runbook_lib.analysis.material import Material
 from runbook_lib.findings import Finding, Grade, Report, Status
 
 CAP = {"code": "API_KEY_QUOTA_EXHAUSTED"}
@@ -27,20 +27,6 @@ def made(around: Material, row_number: int = 1, asked: str = "req-1") -> case.Ca
 def rules(report: Report) -> dict[str, Finding]:
     """The findings of a report by their rule."""
     return {item.rule: item for item in report.findings}
-
-
-@pytest.mark.parametrize(
-    ("stored", "bare"),
-    [
-        pytest.param("client:4c77-b7", "4c77-b7", id="client"),
-        pytest.param("web_search:1", "1", id="web-search"),
-        pytest.param("req_1:2", "req_1:2", id="no-known-prefix"),
-        pytest.param("client:", "client:", id="nothing-behind"),
-    ],
-)
-def test_a_usage_row_joins_by_its_id_without_prefix(stored: str, bare: str) -> None:
-    """The gateway writes where the id came from before it."""
-    assert without_prefix(stored) == bare
 
 
 def test_a_join_by_id_says_so() -> None:
