@@ -29,7 +29,7 @@ check: $(READY) ## format, lint, types, layers, notebooks, documentation
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-logo
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/pytest -o verbosity_assertions=2 tests/ground
 
 test: check ## everything above and the short run of the tests

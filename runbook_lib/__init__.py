@@ -11,12 +11,12 @@ Names are loaded when they are first asked for, so that importing the package co
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from runbook_lib.version import __version__
+
 if TYPE_CHECKING:
     from runbook_lib.classifier import classify
     from runbook_lib.runbooks import triage
     from runbook_lib.session import open_store
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "classify": "runbook_lib.classifier",

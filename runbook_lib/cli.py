@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runbook_lib import __version__, clock, redact
+from runbook_lib import clock, redact
 from runbook_lib.errors import InputError, ParameterError, RunbookError
+from runbook_lib.version import __version__
 
 if TYPE_CHECKING:
     from runbook_lib.runner.outcome import Outcome

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from runbook_lib import __version__, redact, report
+from runbook_lib import redact, report
 from runbook_lib.errors import InputError, StoreError, UnknownSourceError
+from runbook_lib.version import __version__
 
 if TYPE_CHECKING:
     from runbook_lib.sources.intake import Intake

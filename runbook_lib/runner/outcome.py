@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from runbook_lib import __version__, clock
+from runbook_lib import clock
 from runbook_lib.findings import Severity
+from runbook_lib.version import __version__
 
 CLEAN, FINDINGS, WRONG_USE, PARTIAL, COULD_NOT_RUN, CANCELLED = 0, 1, 2, 3, 4, 130
 """Exit codes; findings beat partial."""
