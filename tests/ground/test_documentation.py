@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runbook_lib import errors, findings, schema
+from runbook_lib import __version__, errors, findings, schema
 
 FRAMES = re.compile(r"\bDataFrame\b")
 FEW = 3
@@ -168,12 +168,12 @@ def test_every_make_target_is_in_the_readme_or_explained(files: list[Any], readm
     assert [one for one in ("demo", "test", "lab") if f"make {one}" not in readme] == []
 
 
-def test_changes_a_user_can_see_are_listed(files: list[Any], project: dict[str, Any]) -> None:
+def test_changes_a_user_can_see_are_listed(files: list[Any]) -> None:
     """The newest heading is what comes next, or the version that is built."""
     (changes,) = [file for file in files if file.path == "CHANGELOG.md"]
     heads = re.findall(r"^## (.+)$", changes.text, re.MULTILINE)
     assert heads
-    assert heads[0].startswith(("Unreleased", project["project"]["version"]))
+    assert heads[0].startswith(("Unreleased", __version__))
     assert re.search(r"^- .+\.$", changes.text, re.MULTILINE)
 
 
