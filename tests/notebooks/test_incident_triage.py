@@ -154,6 +154,7 @@ def test_in_jupyterlab_it_gives_the_same_report(ran: dict, chromium: str, tmp_pa
                 lab.run_all(page)
             title = page.locator(".jp-OutputArea-output h2", has_text=ran["verdict"]["title"])
             title.first.wait_for(timeout=120_000)
+            page.locator("figure img").nth(1).wait_for(state="attached", timeout=120_000)
             assert page.locator(jupyter.ERRORS).count() == 0
             words = page.locator("figure img").evaluate_all("all => all.map(one => one.alt)")
             assert len(words) == 2
