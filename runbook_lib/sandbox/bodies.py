@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from runbook_lib.sandbox import answers, key_report
 from runbook_lib.sandbox.answers import Answer
 from runbook_lib.sandbox.door import Request
-from runbook_lib.sandbox.machine import Gateway
+from runbook_lib.sandbox.machine import Forced, Gateway
 from runbook_lib.sandbox.prices import Tokens
 
 PAGE = "<!doctype html>\n<html><head><title>Console</title></head><body></body></html>\n"
@@ -27,15 +27,19 @@ class Written(NamedTuple):
     body: bytes | None
 
 
-def respond(gateway: Gateway, request: Request, at: int) -> Written:
+def respond(
+    gateway: Gateway, request: Request, at: int, *, forced: Forced | None = None, said: str = SAID
+) -> Written:
     """Judge a request and write its answer.
 
     Args:
         gateway: The gateway.
         request: The request.
         at: Tick of its arrival; never before that of the last request.
+        forced: A planted fault; None for none.
+        said: What the model says.
     """
-    answer = gateway.handle(request, at)
+    answer = gateway.handle(request, at, forced)._replace(text=said)
     text = _text(gateway, request, answer, at)
     body = None if text is None else text.encode()
     length = None if body is None else len(body)
@@ -65,15 +69,16 @@ def _said(answer: Answer, second: int) -> str:
         count = "totalTokens" if name == "gemini" else "input_tokens"
         return json.dumps({count: tokens.input})
     if name == "chat":
-        return json.dumps(_chat(answer, tokens, second))
+        return json.dumps(chat(answer, tokens, second))
     if name == "messages":
-        return json.dumps(_message(answer, tokens))
+        return json.dumps(message(answer, tokens))
     if name == "responses":
-        return json.dumps(_response(answer, tokens, second))
-    return json.dumps(_gemini(answer, tokens) if name == "gemini" else _vectors(answer, tokens))
+        return json.dumps(response(answer, tokens, second))
+    return json.dumps(gemini(answer, tokens) if name == "gemini" else _vectors(answer, tokens))
 
 
-def _chat(answer: Answer, tokens: Tokens, second: int) -> dict[str, Any]:
+def chat(answer: Answer, tokens: Tokens, second: int) -> dict[str, Any]:
+    """Build the answer of `/v1/chat/completions`, `second` since 1970 where it has one."""
     usage: dict[str, Any] = {
         "prompt_tokens": tokens.input + tokens.cache_read + tokens.cache_write,
         "completion_tokens": tokens.output,
@@ -84,7 +89,7 @@ def _chat(answer: Answer, tokens: Tokens, second: int) -> dict[str, Any]:
         usage["prompt_tokens_details"]["cache_creation_tokens"] = tokens.cache_write
     else:
         usage["completion_tokens_details"] = {"reasoning_tokens": 0}
-    said = {"role": "assistant", "content": SAID}
+    said = {"role": "assistant", "content": answer.text}
     return {
         "id": answer.response_id,
         "object": "chat.completion",
@@ -95,7 +100,8 @@ def _chat(answer: Answer, tokens: Tokens, second: int) -> dict[str, Any]:
     }
 
 
-def _message(answer: Answer, tokens: Tokens) -> dict[str, Any]:
+def message(answer: Answer, tokens: Tokens) -> dict[str, Any]:
+    """Build the answer of `/v1/messages`."""
     usage = {
         "input_tokens": tokens.input,
         "cache_creation_input_tokens": tokens.cache_write,
@@ -112,15 +118,16 @@ def _message(answer: Answer, tokens: Tokens) -> dict[str, Any]:
         "type": "message",
         "role": "assistant",
         "model": answer.model,
-        "content": [{"type": "text", "text": SAID}],
+        "content": [{"type": "text", "text": answer.text}],
         "stop_reason": "end_turn",
         "stop_sequence": None,
         "usage": usage,
     }
 
 
-def _response(answer: Answer, tokens: Tokens, second: int) -> dict[str, Any]:
-    said = {"type": "output_text", "text": SAID, "annotations": []}
+def response(answer: Answer, tokens: Tokens, second: int) -> dict[str, Any]:
+    """Build the answer of `/v1/responses`, `second` since 1970 where it has one."""
+    said = {"type": "output_text", "text": answer.text, "annotations": []}
     output = {
         "id": f"msg_{answer.response_id[5:21]}",
         "type": "message",
@@ -148,8 +155,9 @@ def _response(answer: Answer, tokens: Tokens, second: int) -> dict[str, Any]:
     }
 
 
-def _gemini(answer: Answer, tokens: Tokens) -> dict[str, Any]:
-    content = {"parts": [{"text": SAID}], "role": "model"}
+def gemini(answer: Answer, tokens: Tokens) -> dict[str, Any]:
+    """Build the answer of `generateContent`."""
+    content = {"parts": [{"text": answer.text}], "role": "model"}
     usage = {
         "promptTokenCount": tokens.input + tokens.cache_read,
         "candidatesTokenCount": tokens.output,

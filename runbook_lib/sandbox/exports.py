@@ -87,7 +87,7 @@ def _list_item(number: int, row: Row) -> str:
         f'"rate_multiplier":{_multiplier(row)},"long_context_billing_applied":false,'
         f'"billing_type":0,"request_type":"{"stream" if request.stream else "sync"}",'
         f'"stream":{stream},"openai_ws_mode":false,"duration_ms":{row.duration // ticks.MILLI},'
-        f'"first_token_ms":{first},"media_type":null,"user_agent":"{request.user_agent}",'
+        f'"first_token_ms":{first},"media_type":null,"user_agent":{json.dumps(request.user_agent)},'
         f'"ip_address":"{request.ip}","cache_ttl_overridden":false,"billing_mode":"token",'
         f'"created_at":"{ticks.server_time(row.end)}",'
         f'"api_key":{{"id":{row.key.id},"name":"{row.key.name}","status":"{status}"}},'

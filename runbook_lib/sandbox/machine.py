@@ -7,12 +7,13 @@ machine in real time.
 """
 
 import heapq
+from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
 from runbook_lib.sandbox import answers, door, prices
 from runbook_lib.sandbox.answers import Answer, Problem, Surface
-from runbook_lib.sandbox.channels import Channel, Group
+from runbook_lib.sandbox.channels import Channel, Group, Protocol
 from runbook_lib.sandbox.door import Request
 from runbook_lib.sandbox.keys import SLOT_WAIT, Account, Key
 from runbook_lib.sandbox.models import Model
@@ -45,6 +46,18 @@ class Refusal(NamedTuple):
     problem: Problem
 
 
+class Forced(NamedTuple):
+    """What a planted fault does to one request, whatever the state says.
+
+    Attributes:
+        problem: Gives the refusal, in the protocol of the key's group; None for none.
+        cut: Its stream breaks after the first byte.
+    """
+
+    problem: Callable[[Protocol], Problem] | None = None
+    cut: bool = False
+
+
 class _Call(NamedTuple):
     """One request on its way through."""
 
@@ -54,6 +67,7 @@ class _Call(NamedTuple):
     at: int
     ids: tuple[str, ...]
     client_id: str
+    cut: bool = False
 
 
 class _Served(NamedTuple):
@@ -114,12 +128,13 @@ class Gateway:
 
     # One request --------------------------------------------------------------------------------
 
-    def handle(self, request: Request, at: int) -> Answer:
+    def handle(self, request: Request, at: int, forced: Forced | None = None) -> Answer:
         """Judge one request at its arrival.
 
         Args:
             request: The request.
             at: Tick of its arrival; never before that of the last request.
+            forced: A planted fault; None for none.
 
         Returns:
             Its answer, with how long it takes. What it costs is charged once the clock passes
@@ -132,7 +147,10 @@ class Gateway:
         if surface is None:
             return _astray(request.path, ids, self._moment())
         key = self.find_key(request.secret)
-        call = _Call(request, surface, key, at, ids, self.uuid())
+        call = _Call(request, surface, key, at, ids, self.uuid(), forced is not None and forced.cut)
+        if forced is not None and forced.problem is not None:
+            protocol = key.group.protocol if key and key.group else surface.protocol
+            return self._refuse(call, forced.problem(protocol))
         problem = self._door(call)
         if problem is not None or key is None:
             return self._refuse(call, problem or answers.KEY_UNKNOWN)
@@ -189,7 +207,7 @@ class Gateway:
             return self._refuse(call, problem, spent=waited)
         pace = way.channel.factor if way.trouble == "slow" else 1.0
         served = _Served(key, group, way.channel, self.models[model], waited, pace)
-        return self._answer(call, served, cut=request.stream and way.trouble == "cuts")
+        return self._answer(call, served, cut=request.stream and (call.cut or way.trouble == "cuts"))
 
     # Its answer ---------------------------------------------------------------------------------
 

@@ -46,7 +46,7 @@ def build(
     if intake.account:
         stem = f"{stem}-{_short(intake.account)}"
     target = folder / PARTS / f"{stem}.parquet"
-    if not timed or _in_order(held, stored.index("ts")):
+    if not timed or _in_order(link, intake.staged):
         shutil.move(intake.staged, target)
     else:
         stored = _sorted(link, intake.staged, target, stored)
@@ -126,18 +126,19 @@ def _short(account: str) -> str:
     return hashlib.sha256(account.encode()).hexdigest()[:8]
 
 
-def _in_order(held: "pq.ParquetFile", column: int) -> bool:
+def _in_order(link: "duckdb.DuckDBPyConnection", staged: Path) -> bool:
     """Tell whether the row groups follow each other in time, either way.
 
-    That is all a question gains from order: it reads the groups of its window and no other.
+    That is all a question gains from order: it reads the groups of its window and no other. The
+    engine reads the bounds, because pyarrow would load pandas to show a time.
     """
-    meta = held.metadata
-    ends = []
-    for group in range(meta.num_row_groups):
-        stats = meta.row_group(group).column(column).statistics
-        if stats is None or not stats.has_min_max:
-            return False
-        ends.append((stats.min, stats.max))
+    ends = link.execute(
+        "SELECT epoch_us(stats_min_value::TIMESTAMPTZ), epoch_us(stats_max_value::TIMESTAMPTZ)"
+        f" FROM parquet_metadata({quoted(str(staged))})"
+        " WHERE path_in_schema = 'ts' ORDER BY row_group_id"
+    ).fetchall()
+    if any(low is None or high is None for low, high in ends):
+        return False
     pairs = list(pairwise(ends))
     return all(a[1] <= b[0] for a, b in pairs) or all(a[0] >= b[1] for a, b in pairs)
 
