@@ -1,4 +1,4 @@
-"""Commands: list, describe and run runbooks, and take exports and logs into a store.
+"""Commands: runbooks, taking exports and logs into a store, and the sandbox gateway.
 
 Exit codes: 0 clean, 1 findings at or above --fail-on, 2 wrong use, 3 partial, 4 could not run,
 130 cancelled. Errors are one sentence on stderr. What is heavy is imported where it is needed.
@@ -6,6 +6,7 @@ Exit codes: 0 clean, 1 findings at or above --fail-on, 2 wrong use, 3 partial, 4
 
 import json
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -316,6 +317,29 @@ def _tell_details(item: "Intake") -> None:
         click.echo(f"  fields as guessed (change with --map): {redact.safe(pairs, limit=1000)}")
     for note in item.notes:
         click.echo(f"  note: {redact.safe(note, limit=400)}")
+
+
+@commands.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port; 0 for a free one.")
+@click.option("--seed", type=int, default=7, show_default=True, help="Where chance begins.")
+@click.option("--data", type=click.Path(path_type=Path), metavar="DIR", help="Folder of its files.")
+@click.option("--faults", type=click.Path(path_type=Path), metavar="FILE.toml", help="Planted.")
+@click.option("--pace", type=click.FloatRange(0, 100), default=0.1, help="Times a model's time.")
+@click.option("--speed", type=click.FloatRange(0.001, 1e5), default=1.0, help="Times real time.")
+@_JSON
+def sandbox(port: int, data: Path | None, *, as_json: bool, **settings: Any) -> int:
+    """Start a gateway on loopback that answers and fails like the real one, until Ctrl-C.
+
+    Leaves its usage export, audit log and keys.csv in --data (default: a new temporary folder).
+    """
+    from runbook_lib.sandbox import serve
+
+    folder = Path(tempfile.mkdtemp(prefix="runbook-sandbox-")) if data is None else data
+    made = serve.make(folder.resolve(), port=port, planted=settings.pop("faults"), **settings)
+    made.run(lambda at: click.echo(json.dumps(at.as_json()) if as_json else "\n".join(at.lines())))
+    if not as_json:
+        click.echo(f"Its export and audit log are in {made.folder}.")
+    return 0
 
 
 def _print_json(content: Any) -> None:

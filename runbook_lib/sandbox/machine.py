@@ -207,7 +207,9 @@ class Gateway:
             return self._refuse(call, problem, spent=waited)
         pace = way.channel.factor if way.trouble == "slow" else 1.0
         served = _Served(key, group, way.channel, self.models[model], waited, pace)
-        return self._answer(call, served, cut=request.stream and (call.cut or way.trouble == "cuts"))
+        return self._answer(
+            call, served, cut=request.stream and (call.cut or way.trouble == "cuts")
+        )
 
     # Its answer ---------------------------------------------------------------------------------
 

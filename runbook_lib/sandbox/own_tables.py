@@ -48,11 +48,36 @@ def write_keys(path: Path, keys: Iterable[Key], tables: Mapping[str, Any]) -> No
             services.setdefault(table["fallback"]["key"], []).append(table["name"])
     for old, new in SUCCESSORS.items():
         services[new] = services[old]
-    lines = [line for key in keys for line in _key_rows(key, known[key.name], services[key.name])]
+    write_inventory(path, keys, known, services, SUCCESSORS)
+
+
+def write_inventory(
+    path: Path,
+    keys: Iterable[Key],
+    known: Mapping[str, Mapping[str, Any]],
+    services: Mapping[str, Sequence[str]],
+    successors: Mapping[str, str],
+) -> None:
+    """Write `keys.csv` from what is known of each key.
+
+    Args:
+        path: File to write.
+        keys: Keys of the gateway, in order.
+        known: Key → its environment, owner and note.
+        services: Key → services that use it.
+        successors: Key → the one that took its place.
+    """
+    lines = [
+        line
+        for key in keys
+        for line in _key_rows(key, known[key.name], services[key.name], successors)
+    ]
     _write(path, KEY_COLUMNS, lines)
 
 
-def _key_rows(key: Key, table: Mapping[str, Any], services: Sequence[str]) -> Iterator[list[str]]:
+def _key_rows(
+    key: Key, table: Mapping[str, Any], services: Sequence[str], successors: Mapping[str, str]
+) -> Iterator[list[str]]:
     caps: list[tuple[str, int | None]] = [] if key.cap is None else [("total", key.cap)]
     caps += [(window.name, window.limit) for window in key.windows]
     note = table.get("note", "")
@@ -72,7 +97,7 @@ def _key_rows(key: Key, table: Mapping[str, Any], services: Sequence[str]) -> It
             window,
             ";".join(str(network) for network in key.networks),
             ";".join(sorted(key.models)),
-            SUCCESSORS.get(key.name, "") if key.deleted_at is not None else "",
+            successors.get(key.name, "") if key.deleted_at is not None else "",
             note,
         ]
 

@@ -1,0 +1,65 @@
+"""What a running sandbox leaves: the console's export and lists, the audit table, the inventory."""
+
+import tempfile
+from pathlib import Path
+
+from runbook_lib.sandbox import exports, own_tables, ticks
+from runbook_lib.sandbox.keys import Account
+from runbook_lib.sandbox.live import Live
+
+MAIN = "team"
+"""Account whose files lie in the folder itself; every other one has a folder of its own."""
+
+
+def write(live: Live, folder: Path, *, to_the_end: bool = False) -> None:
+    """Write the files of a running gateway; each appears whole or not at all.
+
+    Args:
+        live: The gateway.
+        folder: Where to write; made if it is missing, files of the same name are replaced.
+        to_the_end: Charge the calls that are still under way too.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    gateway, now = live.console.gateway, live.clock.now()
+    gateway.settle(now)
+    if to_the_end:
+        gateway.settle(ticks.FOREVER)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as made:
+        draft = Path(made)
+        for account in gateway.accounts.values():
+            _write_account(live, draft, account, now)
+        exports.write_audit(draft / "audit.csv", live.console.acts)
+        _write_keys(live, draft / "keys.csv")
+        for path in sorted(draft.rglob("*")):
+            if path.is_file():
+                place = folder / path.relative_to(draft)
+                place.parent.mkdir(exist_ok=True)
+                path.replace(place)
+
+
+def _write_keys(live: Live, path: Path) -> None:
+    keys = live.console.gateway.keys
+    known = {table["name"]: table for table in live.tables["keys"]}
+    services = {name: [table["services"]] for name, table in known.items()}
+    successors = {name: f"{name}-v2" for name in keys if f"{name}-v2" in keys}
+    own_tables.write_inventory(path, keys.values(), known, services, successors)
+
+
+def _write_account(live: Live, draft: Path, account: Account, now: int) -> None:
+    gateway = live.console.gateway
+    rows = [row for row in gateway.rows if row.key.account is account]
+    place = draft if account.name == MAIN else draft / f"{account.name}_account"
+    if account.name != MAIN and not rows:
+        return
+    place.mkdir(exist_ok=True)
+    last = max([now, *(row.end for row in rows[-1:])])
+    exports.write_usage(place / exports.usage_name(live.start, last), rows)
+    exports.write_rows(place / "usage_rows.json.gz", rows, exports.FIRST_ROW)
+    refusals = [item for item in gateway.refusals if item.key.account is account]
+    exports.write_refusals(
+        place / "usage_errors.json.gz", sorted(refusals, key=lambda item: item.at)
+    )
+    own_tables.write_ledger(place / "ledger.csv", account)
