@@ -92,7 +92,8 @@ def read(
             intake = _read(source, staging, account=account, field_map=field_map, zone=zone)
         except MemoryError:
             raise InputError(safe_name(path), "is too large", hint="split it") from None
-    return [replace(intake, notes=(*source.notes, *intake.notes))]
+        digest = source.digest()
+    return [replace(intake, sha256=digest, notes=(*source.notes, *intake.notes))]
 
 
 def _read(
@@ -113,7 +114,6 @@ def _read(
         source.path,
         staging,
         source_file=source.source_file,
-        sha256=source.sha256,
         account=account,
         zone=zone,
         **rest,
@@ -155,7 +155,6 @@ def _settings(source: Opened, account: str) -> Intake:
         kind="console settings",
         table="key_state",
         source_file=source.source_file,
-        sha256=source.sha256,
         account=account,
         notes=(f"version {safe_name(version)}, server time zone {safe_name(zone)}",),
     )

@@ -48,7 +48,6 @@ def read(
     staging: Path,
     *,
     source_file: str,
-    sha256: str,
     account: str = "",
     zone: ZoneInfo | None = None,
 ) -> Intake:
@@ -58,7 +57,6 @@ def read(
         path: Plain CSV file, columns as in the family's table; any order, others are left out.
         staging: Folder for the Parquet file.
         source_file: Name of the file as given.
-        sha256: Digest of its bytes as stored.
         account: Account the rows belong to.
         zone: Zone of times without an offset, which are refused without it.
 
@@ -72,9 +70,7 @@ def read(
     Source: contract §9 (M); the documented audit log has no known format (?).
     """
     names = _names_of_ids(path, source_file)
-    stage = Stage(
-        AUDIT, staging, kind="audit log", source_file=source_file, sha256=sha256, account=account
-    )
+    stage = Stage(AUDIT, staging, kind="audit log", source_file=source_file, account=account)
     with stage:
         for row in csv_rows.rows(path, source_file):
             take(stage, row, lambda row: _fields(row, names, zone))

@@ -65,7 +65,6 @@ def read(
     staging: Path,
     *,
     source_file: str,
-    sha256: str,
     account: str = "",
     zone: ZoneInfo | None = None,
     field_map: Mapping[str, str] | None = None,
@@ -76,7 +75,6 @@ def read(
         path: Plain file of JSON lines, a JSON document of spans, or a JSON list of records.
         staging: Folder for the Parquet file.
         source_file: Name of the file as given.
-        sha256: Digest of its bytes as stored.
         account: Account the rows belong to.
         zone: Zone of times without an offset, which are refused without it.
         field_map: Column of `calls` → dotted field, over the guess; for logs of unknown make.
@@ -98,7 +96,6 @@ def read(
         staging,
         kind=KINDS[look.forms.most_common(1)[0][0] if look.forms else ""],
         source_file=source_file,
-        sha256=sha256,
         account=account,
     )
     reader = _Reader(stage, look, guessed, zone)

@@ -31,7 +31,6 @@ def read(
     staging: Path,
     *,
     source_file: str,
-    sha256: str,
     account: str = "",
     zone: ZoneInfo | None = None,
 ) -> Intake:
@@ -41,7 +40,6 @@ def read(
         path: Plain JSON file.
         staging: Folder for the Parquet file.
         source_file: Name of the file as given; it may name the key.
-        sha256: Digest of its bytes as stored.
         account: Account the key belongs to.
         zone: Zone of times without an offset, which are refused without it.
 
@@ -60,7 +58,6 @@ def read(
         staging,
         kind="live answer of a key",
         source_file=source_file,
-        sha256=sha256,
         account=account,
     )
     try:

@@ -28,7 +28,8 @@ class Intake:
         kind: Words for people: "usage export", "usage list", "call log", "OTLP spans",
             "LiteLLM log", "application log", "key inventory" …
         table: Name of the table in `schema.TABLES` its rows belong to.
-        source_file: Name of the file (no folder); `sha256` of its bytes as stored.
+        source_file: Name of the file (no folder); `sha256` of its bytes as stored,
+            which `sources.read` adds: it is taken while the reader works.
         account: Account the rows belong to; empty where there is one.
         staged: Parquet file with every column of the table, in the order of the file, made by the
             reader in the staging folder; None when no row could be used.
@@ -46,7 +47,7 @@ class Intake:
     kind: str
     table: str
     source_file: str
-    sha256: str
+    sha256: str = ""
     account: str = ""
     staged: Path | None = None
     columns: frozenset[str] = frozenset()

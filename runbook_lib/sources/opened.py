@@ -10,7 +10,8 @@ import re
 import stat
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ LARGEST_UNPACKED = 16 * 1024**3
 LARGEST_RATIO = 300
 """Times its size a packed file may grow; logs grow 10 to 60 times, a bomb a thousand."""
 
+_BLANKS = b"\xef\xbb\xbf \t\r\n"
 _FREE_TO_GROW = 1024 * 1024
 _CHUNK = 1024 * 1024
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+:/+")
@@ -48,13 +50,13 @@ class Opened:
     Attributes:
         path: Plain UTF-8 file: the input itself, or its unpacked copy in the staging folder.
         source_file: Name of the input, without folder.
-        sha256: Digest of the input's bytes as stored.
+        digest: Waits for the SHA-256 of the input's bytes as stored, which is taken meanwhile.
         notes: What was done to read it.
     """
 
     path: Path
     source_file: str
-    sha256: str
+    digest: Callable[[], str]
     notes: tuple[str, ...] = ()
 
 
@@ -98,8 +100,10 @@ def opened(path: str | Path, staging: Path) -> Iterator[Opened]:
     """
     real = check(path)
     made: list[Path] = []
+    beside = ThreadPoolExecutor(1)  # hashing takes as long as a tenth of reading a large export
     try:
-        digest, head = _digest(real)
+        head = _first(real)
+        hashed = beside.submit(_digest, real)
         notes: tuple[str, ...] = ()
         if head.startswith(b"\x1f\x8b"):
             real = _unpacked(real, staging, made)
@@ -111,32 +115,45 @@ def opened(path: str | Path, staging: Path) -> Iterator[Opened]:
         if b"\r" in head and b"\n" not in head:
             real, notes = _with_newlines(real, staging, made), (*notes, "its lines end in CR")
         name = Path(path).name
-        yield Opened(path=real, source_file=safe_name(name), sha256=digest, notes=notes)
+        yield Opened(path=real, source_file=safe_name(name), digest=hashed.result, notes=notes)
     finally:
+        beside.shutdown()
         for copy in made:
             copy.unlink(missing_ok=True)
 
 
-def _digest(path: Path) -> tuple[str, bytes]:
+def _digest(path: Path) -> str:
     digest = hashlib.sha256()
-    head = b""
     try:
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK):
-                head = head or chunk[:4096]
                 digest.update(chunk)
     except OSError as error:
-        what = f"cannot be read ({error.strerror or 'input error'})"
-        raise InputError(safe_name(path), what, hint="check its permissions") from None
-    if not head.strip(b"\xef\xbb\xbf \t\r\n") and path.stat().st_size <= len(head):
+        raise _unreadable(path, error) from None
+    return digest.hexdigest()
+
+
+def _first(path: Path) -> bytes:
+    """The first bytes of an input that is not empty."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    if not head.strip(_BLANKS) and path.stat().st_size <= len(head):
         raise InputError(safe_name(path), "is empty", hint="export it again")
-    return digest.hexdigest(), head
+    return head
+
+
+def _unreadable(path: Path, error: OSError) -> InputError:
+    what = f"cannot be read ({error.strerror or 'input error'})"
+    return InputError(safe_name(path), what, hint="check its permissions")
 
 
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
         head = file.read(4096)
-    if not head.strip(b"\xef\xbb\xbf \t\r\n"):
+    if not head.strip(_BLANKS):
         raise InputError(safe_name(path.name), "is empty once unpacked", hint="export it again")
     return head
 

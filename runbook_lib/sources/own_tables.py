@@ -59,7 +59,6 @@ def read(
     staging: Path,
     *,
     source_file: str,
-    sha256: str,
     account: str = "",
     zone: ZoneInfo | None = None,
 ) -> Intake:
@@ -69,7 +68,6 @@ def read(
         path: Plain CSV file with a header.
         staging: Folder for the Parquet file.
         source_file: Name of the file as given.
-        sha256: Digest of its bytes as stored.
         account: Account the rows belong to.
         zone: Zone of times without an offset, which are refused without it.
 
@@ -89,7 +87,6 @@ def read(
         staging,
         kind=_KINDS[table.name],
         source_file=source_file,
-        sha256=sha256,
         account=account,
     )
     columns = {csv_rows.norm(c.name): c for c in table.columns if c.name not in _FILLED}

@@ -29,7 +29,6 @@ def read(
     staging: Path,
     *,
     source_file: str,
-    sha256: str,
     account: str = "",
     zone: ZoneInfo | None = None,
 ) -> Intake:
@@ -39,7 +38,6 @@ def read(
         path: Plain JSON file: the list's envelope, one page or several joined.
         staging: Folder for the Parquet file.
         source_file: Name of the file as given.
-        sha256: Digest of its bytes as stored.
         account: Account the rows belong to.
         zone: Zone of times without an offset, which are refused without it.
 
@@ -57,7 +55,6 @@ def read(
         staging,
         kind="list of failed requests",
         source_file=source_file,
-        sha256=sha256,
         account=account,
     )
     if total is not None and total > len(items):

@@ -60,12 +60,12 @@ class Stage:
     """
 
     def __init__(
-        self, table: Table, folder: Path, *, kind: str, source_file: str, sha256: str, account: str
+        self, table: Table, folder: Path, *, kind: str, source_file: str, account: str
     ) -> None:
         import pyarrow as pa
 
         self.table, self.kind = table, kind
-        self.source_file, self.sha256, self.account = source_file, sha256, account
+        self.source_file, self.account = source_file, account
         self.rows = self.rejected = self.other_lines = 0
         self.reasons: Counter[str] = Counter()
         self.notes: list[str] = []
@@ -130,7 +130,6 @@ class Stage:
             kind=self.kind,
             table=self.table.name,
             source_file=self.source_file,
-            sha256=self.sha256,
             account=self.account,
             staged=self._path if self._writer is not None else None,
             columns=frozenset(self._seen),

@@ -26,7 +26,6 @@ def read(
     staging: Path,
     *,
     source_file: str,
-    sha256: str,
     account: str = "",
     zone: ZoneInfo | None = None,
 ) -> Intake:
@@ -39,7 +38,6 @@ def read(
         path: Plain file (not packed).
         staging: Folder for the Parquet file.
         source_file: Name of the file as given.
-        sha256: Digest of its bytes as stored.
         account: Account the rows belong to.
         zone: Zone of times without an offset, which are refused without it.
 
@@ -53,11 +51,9 @@ def read(
     Source: contract §7 (M).
     """
     form = form_of(path, source_file)
-    made = usage_sql.read(
-        path, staging, form, source_file=source_file, sha256=sha256, account=account
-    )
+    made = usage_sql.read(path, staging, form, source_file=source_file, account=account)
     if made is None:
-        made = _careful(path, staging, form, source_file, sha256, account, zone)
+        made = _careful(path, staging, form, source_file, account, zone)
     notes = [*form.header.notes, *made.notes, *usage_notes.notes(made)]
     return replace(made, cost_decimals=COST_DECIMALS, notes=tuple(notes))
 
@@ -90,13 +86,10 @@ def _careful(
     staging: Path,
     form: usage_rows.Form,
     source_file: str,
-    sha256: str,
     account: str,
     zone: ZoneInfo | None,
 ) -> Intake:
-    stage = Stage(
-        USAGE, staging, kind=KIND, source_file=source_file, sha256=sha256, account=account
-    )
+    stage = Stage(USAGE, staging, kind=KIND, source_file=source_file, account=account)
     try:
         sums = usage_rows.fill(stage, path, form, zone)
     except BaseException:

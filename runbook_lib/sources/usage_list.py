@@ -49,7 +49,6 @@ def read(
     staging: Path,
     *,
     source_file: str,
-    sha256: str,
     account: str = "",
     zone: ZoneInfo | None = None,
 ) -> Intake:
@@ -59,7 +58,6 @@ def read(
         path: Plain JSON file.
         staging: Folder for the Parquet file.
         source_file: Name of the file as given.
-        sha256: Digest of its bytes as stored.
         account: Account the rows belong to.
         zone: Zone of times without an offset, which are refused without it.
 
@@ -76,7 +74,6 @@ def read(
         staging,
         kind="usage list",
         source_file=source_file,
-        sha256=sha256,
         account=account,
     )
     try:

@@ -45,9 +45,7 @@ _MOST_OTHERS = 12
 """Columns nobody declared; more than these may not fit what a row keeps of them."""
 
 
-def read(
-    path: Path, staging: Path, form: Form, *, source_file: str, sha256: str, account: str
-) -> Intake | None:
+def read(path: Path, staging: Path, form: Form, *, source_file: str, account: str) -> Intake | None:
     """Read an export with the engine; None when it must be read record by record.
 
     The staged file has only the columns the export has, and no row number: its rows lie in the
@@ -58,7 +56,6 @@ def read(
         staging: Folder for what is made of it.
         form: Its encoding, delimiter and header.
         source_file: Name of the file, for the rows.
-        sha256: Of its bytes as stored.
         account: Account of the rows.
 
     Returns:
@@ -86,7 +83,6 @@ def read(
         kind="usage export",
         table="usage",
         source_file=source_file,
-        sha256=sha256,
         account=account,
         staged=staged if rows else None,
         columns=form.columns,

@@ -92,7 +92,7 @@ def taken(content: bytes) -> tuple[Intake, list[dict[str, object]]]:
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "usage.csv"
         path.write_bytes(content)
-        intake = usage_export.read(path, Path(name), source_file="usage.csv", sha256="0" * 64)
+        intake = usage_export.read(path, Path(name), source_file="usage.csv")
         return intake, rows(intake)
 
 
@@ -183,10 +183,10 @@ def test_the_engine_reads_what_the_careful_reader_reads(export: tuple[str, int])
         path = Path(name) / "usage.csv"
         path.write_bytes(content.encode())
         form = usage_export.form_of(path, "usage.csv")
-        given_names = {"source_file": "usage.csv", "sha256": "0" * 64, "account": ""}
+        given_names = {"source_file": "usage.csv", "account": ""}
         fast = usage_sql.read(path, Path(name), form, **given_names)
         patch.setattr(usage_sql, "read", lambda *_, **__: None)
-        careful = usage_export.read(path, Path(name), source_file="usage.csv", sha256="0" * 64)
+        careful = usage_export.read(path, Path(name), source_file="usage.csv")
         if fast is not None:
             assert careful.rejected == 0
             assert _compared(fast) == _compared(careful)
@@ -205,7 +205,7 @@ def test_a_plain_export_is_read_by_the_engine(tmp_path: Path) -> None:
     path = tmp_path / "usage.csv"
     path.write_text(export({}, {}), encoding="utf-8-sig")
     form = usage_export.form_of(path, "usage.csv")
-    made = usage_sql.read(path, tmp_path, form, source_file="u", sha256="0", account="")
+    made = usage_sql.read(path, tmp_path, form, source_file="u", account="")
     assert made is not None
     assert made.rows == 2
 

@@ -104,7 +104,7 @@ def test_pages_are_read_however_they_were_saved(tmp_path: Path, content: str) ->
 
     path = tmp_path / "rows.json"
     path.write_text(content)
-    intake = usage_list.read(path, tmp_path, source_file="rows.json", sha256="0" * 64)
+    intake = usage_list.read(path, tmp_path, source_file="rows.json")
     assert (intake.rows, intake.rejected) == (2, 0)
     assert intake.usd_used == Decimal("0.0045852")
 
