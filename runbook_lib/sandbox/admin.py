@@ -87,7 +87,8 @@ class Admin:
         return Starlette(
             routes=[Route(path, handler, methods=[method]) for path, method, handler in routes],
             exception_handlers=dict.fromkeys(
-                (ParameterError, KeyError, TypeError, ValueError, ArithmeticError), _refused
+                (ParameterError, AttributeError, KeyError, TypeError, ValueError, ArithmeticError),
+                _refused,
             ),
         )
 

@@ -111,7 +111,8 @@ def listen(port: int) -> socket.socket:
 
 
 def _head(reply: Reply, *extra: tuple[str, str]) -> bytes:
-    lines = [f"HTTP/1.1 {reply.status} OK", *(f"{a}: {b}" for a, b in [*reply.headers, *extra])]
+    headers = [*reply.headers, ("connection", "close"), *extra]
+    lines = [f"HTTP/1.1 {reply.status} OK", *(f"{name}: {value}" for name, value in headers)]
     return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
 
 
@@ -215,6 +216,7 @@ def loopback_config(app: Any) -> Config:
         ws="none",
         lifespan="off",
         log_config=None,
+        log_level="critical",  # what a hostile request does is in our own log
         access_log=False,
         server_header=False,
         proxy_headers=False,

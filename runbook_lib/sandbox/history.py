@@ -17,6 +17,9 @@ END = ticks.parse("2026-11-22T22:00:00Z")
 """The instant the sample ends: its `now`."""
 
 WEEKS = 10
+ROWS_A_WEEK = 9_700
+"""Usage rows that the world as it is makes in a week."""
+
 LOG_DAYS = 14
 """Days of call log that are kept, as logs are rotated away."""
 
@@ -35,25 +38,38 @@ class History:
     end: int
 
 
-def make(seed: int, *, weeks: int = WEEKS, acts: Iterable[dict[str, Any]] | None = None) -> History:
+def make(
+    seed: int,
+    *,
+    weeks: int = WEEKS,
+    acts: Iterable[dict[str, Any]] | None = None,
+    rows: int | None = None,
+) -> History:
     """Let the weeks before `END` pass.
 
     Args:
         seed: Where chance begins.
         weeks: Length of the history.
         acts: What is planted; default all scenarios. Acts before the start are left out.
+        rows: About how many usage rows to make, by multiplying the load and every limit and
+            amount with it; None for the world as it is.
 
     Returns:
         The history; the same seed gives the same one.
     """
     start = END - weeks * 7 * ticks.DAY
     tables = world.read("world.toml")
+    planted = [*(act for item in SCENARIOS for act in item.acts), *UPKEEP]
+    planted = planted if acts is None else list(acts)
+    if rows is not None:
+        factor = max(1, round(rows / (ROWS_A_WEEK * weeks)))
+        tables = world.scaled(tables, factor)
+        planted = [world.scaled_fields(act, factor) for act in planted]
     console = world.build(tables, f"gateway {seed}", start)
     log_from = END - LOG_DAYS * ticks.DAY
     fleet = Fleet(console.gateway, _services(tables), f"fleet {seed}", log_from)
     director = Director(console, fleet)
-    planted = [*(act for item in SCENARIOS for act in item.acts), *UPKEEP]
-    for act in planted if acts is None else acts:
+    for act in planted:
         if ticks.parse(act["at"]) >= start:
             director.plan(act)
     for at in range(start - start % ticks.DAY, END, ticks.DAY):

@@ -167,8 +167,12 @@ def make(
         The sandbox; it holds its port and answers once it runs.
 
     Raises:
-        ParameterError: the port cannot be had, or the file cannot be used.
+        ParameterError: the port or the folder cannot be had, or the file cannot be used.
     """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ParameterError("--data", str(folder), hint="a folder that can be written") from error
     running = live.begin(seed, datetime.now(UTC), pace=pace, speed=speed)
     if planted is not None:
         try:

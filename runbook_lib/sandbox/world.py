@@ -1,6 +1,7 @@
 """Builds the gateway and the services of the sample from `world.toml`, which a person can read."""
 
 import tomllib
+from decimal import Decimal
 from importlib.resources import files
 from typing import Any
 
@@ -18,6 +19,41 @@ Tables = dict[str, Any]
 def read(name: str) -> Tables:
     """Read a TOML file of this package."""
     return tomllib.loads(files("runbook_lib.sandbox").joinpath(name).read_text("utf-8"))
+
+
+_AMOUNTS = ("balance", "cap", "limit", "amount", "extra", "to")
+_COUNTS = ("rpm", "concurrency", "per_day", "calls")
+
+
+def scaled_fields(table: Tables, factor: int) -> Tables:
+    """Multiply the amounts and counts of one table; what is no number stays."""
+    found = dict(table)
+    for name in _AMOUNTS:
+        if isinstance(found.get(name), str):
+            found[name] = str(Decimal(found[name]) * factor)
+    for name in _COUNTS:
+        if name in found:
+            found[name] = found[name] * factor
+    if "windows" in found:
+        found["windows"] = {k: str(Decimal(v) * factor) for k, v in found["windows"].items()}
+    return found
+
+
+def scaled(tables: Tables, factor: int) -> Tables:
+    """Multiply the load of the services with every limit and amount that it meets.
+
+    Args:
+        tables: Content of `world.toml`.
+        factor: Times the usual load.
+
+    Returns:
+        The tables of a company so many times as busy, and so many times as rich.
+    """
+    parts = {
+        name: [scaled_fields(item, factor) for item in tables[name]]
+        for name in ("accounts", "keys", "services", "budgets")
+    }
+    return {**tables, **parts}
 
 
 def build(tables: Tables, seed: str, at: int) -> Console:

@@ -33,6 +33,8 @@ TARGETS = {
     "find one id / DuckDB by hand": Target(reach=3.0),
     "add CSV / plain COPY rate": Target(reach=0.5, wished=0.7, least=True),
     "add CSV memory": Target(reach=1.0),
+    "sandbox calls / bare route": Target(reach=0.25, least=True),
+    "history of 1 M rows": Target(reach=60.0),
     "short test run": Target(reach=4.0),
 }
 

@@ -1,0 +1,106 @@
+"""`runbook sandbox` as a user starts and ends it: a process, a port, its files."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+FILES = {"audit.csv", "keys.csv", "ledger.csv", "usage_errors.json.gz", "usage_rows.json.gz"}
+
+
+@contextmanager
+def started(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """Start the command, read its one line, and end it by its own id if a test did not."""
+    command = [sys.executable, "-m", "runbook_lib.cli", "sandbox", "--json", "--data", str(folder)]
+    process = subprocess.Popen(
+        [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    watchdog = threading.Timer(60, process.kill)
+    watchdog.start()
+    try:
+        yield process, json.loads(process.stdout.readline())
+    finally:
+        watchdog.cancel()
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "term"])
+def test_it_says_where_it_listens_and_leaves_its_files(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    """The line is all a program needs; after the signal nothing is left but the files."""
+    folder = tmp_path / "left"
+    with started(folder, "--pace", "0") as (process, told):
+        assert set(told) >= {"base_url", "keys", "models", "data_dir"}
+        assert told["data_dir"] == str(folder)
+        found = httpx.post(
+            f"{told['base_url']}/v1/chat/completions",
+            headers={"authorization": f"Bearer {told['keys']['prod-web']}"},
+            json={"model": told["models"][-3], "messages": []},
+            trust_env=False,
+        )
+        assert found.status_code == 200
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
+        assert (process.returncode, errors) == (0, "")
+    names = {path.name for path in folder.iterdir()}
+    assert {name for name in names if not name.startswith("usage_2")} == FILES
+    assert len(names) == len(FILES) + 1
+    port = int(told["base_url"].rpartition(":")[2])
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_it_ends_while_a_caller_waits(tmp_path: Path) -> None:
+    """A call that hangs must not keep it from ending, and what was billed is in the export."""
+    with started(tmp_path) as (process, told):
+        host, port = told["base_url"].removeprefix("http://").split(":")
+        head = (
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n"
+            f"authorization: Bearer {told['keys']['prod-web']}\r\n"
+            'x-sandbox-fault: no_answer\r\ncontent-length: 19\r\n\r\n{"model":"gpt-5.4"}'
+        )
+        with socket.create_connection((host, int(port))) as held:
+            held.sendall(head.encode())
+            log = ""
+            while "no_answer" not in log:
+                log = httpx.get(f"{told['base_url']}/sandbox/log", trust_env=False).text
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=30)
+        assert process.returncode == 0
+    export = next(tmp_path.glob("usage_2*.csv")).read_text("utf-8-sig")
+    assert export.count("\n") == 1
+
+
+@pytest.mark.parametrize("trouble", ["port", "faults", "folder"])
+def test_wrong_use_is_said_in_a_sentence(trouble: str, tmp_path: Path) -> None:
+    """A taken port or a bad file ends with 2 and no stack trace."""
+    taken = socket.create_server(("127.0.0.1", 0))
+    bad = tmp_path / "bad.toml"
+    bad.write_text("[[rules]]\nname = 'nope'\n")
+    options = {
+        "port": ["--port", str(taken.getsockname()[1])],
+        "faults": ["--faults", str(bad)],
+        "folder": ["--data", str(bad)],
+    }[trouble]
+    with taken:
+        ran = subprocess.run(
+            [sys.executable, "-m", "runbook_lib.cli", "sandbox", *options],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert ran.returncode == 2
+    assert "Traceback" not in ran.stderr
+    assert ran.stderr.strip()
