@@ -85,7 +85,9 @@ def chat(answer: Answer, tokens: Tokens, second: int) -> dict[str, Any]:
         "total_tokens": sum(tokens),
         "prompt_tokens_details": {"cached_tokens": tokens.cache_read},
     }
-    if answer.protocol == "anthropic":
+    if answer.protocol == "gemini":
+        del usage["prompt_tokens_details"]
+    elif answer.protocol == "anthropic":
         usage["prompt_tokens_details"]["cache_creation_tokens"] = tokens.cache_write
     else:
         usage["completion_tokens_details"] = {"reasoning_tokens": 0}
@@ -102,7 +104,7 @@ def chat(answer: Answer, tokens: Tokens, second: int) -> dict[str, Any]:
 
 def message(answer: Answer, tokens: Tokens) -> dict[str, Any]:
     """Build the answer of `/v1/messages`."""
-    usage = {
+    usage: dict[str, Any] = {
         "input_tokens": tokens.input,
         "cache_creation_input_tokens": tokens.cache_write,
         "cache_read_input_tokens": tokens.cache_read,
@@ -113,6 +115,8 @@ def message(answer: Answer, tokens: Tokens) -> dict[str, Any]:
         "output_tokens": tokens.output,
         "service_tier": "standard",
     }
+    if answer.protocol == "gemini":
+        usage = {"input_tokens": tokens.input, "output_tokens": tokens.output}
     return {
         "id": answer.response_id,
         "type": "message",

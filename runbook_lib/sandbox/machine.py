@@ -262,7 +262,7 @@ class Gateway:
             self.refusals.append(refusal)
         return Answer(
             200,
-            self._upstream_ids(call.ids, served.group),
+            self._upstream_ids(call, served.group),
             call.client_id,
             _content_type(call.surface, served.group, stream=request.stream),
             duration,
@@ -298,11 +298,13 @@ class Gateway:
         self._count += 1
         heapq.heappush(self._under_way, (end, self._count, row))
 
-    def _upstream_ids(self, ids: tuple[str, ...], group: Group) -> tuple[str, ...]:
+    def _upstream_ids(self, call: _Call, group: Group) -> tuple[str, ...]:
         if group.protocol == "anthropic":
-            return ids
+            return call.ids
         upstream = self._upstream_id()
-        return (upstream, upstream) if group.protocol == "gemini" else (ids[0], upstream)
+        if group.protocol == "openai":
+            return (call.ids[0], upstream)
+        return (upstream,) if call.surface.name == "messages" else (upstream, upstream)
 
     def _upstream_id(self) -> str:
         return f"req_{self._bits(96):024x}"
@@ -326,7 +328,9 @@ def _content_type(surface: Surface, group: Group, *, stream: bool) -> str:
     if stream:
         return answers.STREAM
     # What the gateway translates from one protocol to another, it writes itself.
-    return answers.JSON if group.protocol == "anthropic" != surface.protocol else answers.PASSED
+    own = group.protocol == "anthropic" != surface.protocol
+    own = own or (group.protocol, surface.name) == ("gemini", "messages")
+    return answers.JSON if own else answers.PASSED
 
 
 def _ending(

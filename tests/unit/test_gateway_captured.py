@@ -5,13 +5,13 @@ Each situation is caused in the state of the gateway; then the captured request 
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from gateway_kit import Running, boxed
+from gateway_kit import BODIES, Running, boxed
 from made_gateway import NOW, Box
 
 from runbook_lib.sandbox import prices, ticks
@@ -35,6 +35,7 @@ class Given:
     speed: float = 1.0
     known: bool = True
     fault: str = ""
+    first: str = ""
 
 
 def sick(group: str, health: str, **fields: Any) -> Given:
@@ -101,6 +102,16 @@ def slow_line(box: Box, *, waiting: int) -> None:
     box.account.concurrency = 1
     box.account.occupy(NOW + ticks.HOUR)
     box.account.waiting = [NOW + ticks.HOUR] * waiting
+
+
+def slots(box: Box, count: int) -> None:
+    """So many calls at once, and none under way."""
+    box.account.concurrency = count
+
+
+def emptied(box: Box) -> None:
+    """A group that has lost its channels."""
+    box.gateway.groups["solo-openai"].channels.clear()
 
 
 def per_minute(box: Box) -> None:
@@ -223,6 +234,20 @@ SITUATIONS: dict[str, Given] = {
     "gemini.upstream.404": sick("gemini", "model_gone"),
     "gemini.upstream.429.next_call": sick("solo-gemini", "rate_limited", before=1),
     "gemini.upstream.500.next_call": GOOGLE,
+    "gemini.via_chat": GOOGLE,
+    "gemini.via_messages": GOOGLE,
+    "group.empty.chat": change(emptied, "solo-openai"),
+    "concurrency.busy.0": change(lambda box: slots(box, 2)),
+    "concurrency.hold": change(lambda box: slots(box, 1)),
+    "concurrency.queue.17": change(lambda box: slow_line(box, waiting=17)),
+    "window.5h.models": spent("anthropic", windows={"5h": "0.01"}),
+    "usage.days": Given(group="anthropic", before=1, first="/v1/messages"),
+    "usage.full.after": replace(FULL, before=1, first="/v1/messages"),
+    "rpm.user.1": change(lambda box: box.per_minute(2), before=1),
+    "rpm.group.0": change(group_minute),
+    "upstream.400.chat.next_call": OPENAI,
+    "upstream.502.messages.next_call": CLAUDE,
+    "failover.messages.first_account_503": replace(first("anthropic", "unavailable"), speed=2000.0),
 }
 
 
@@ -269,7 +294,15 @@ def test_the_captured_request_gets_the_captured_answer(
         given.act(box)
     with boxed(box, tmp_path, speed=given.speed) as run:
         for _ in range(given.before):
-            send(run, real["request"], secret, given.fault)
+            asked = real["request"]
+            if given.first:
+                asked = {
+                    **asked,
+                    "method": "POST",
+                    "path": given.first,
+                    "body": BODIES[given.first],
+                }
+            send(run, asked, secret, given.fault)
         made = send(run, real["request"], secret, given.fault)
     assert made.status_code == real["status"]
     assert lines(made.headers.multi_items()) == lines(real["headers"])
