@@ -26,11 +26,17 @@ from runbook_lib.store import Filter, Found
 if TYPE_CHECKING:
     from runbook_lib.store import Store
 
+SAMPLE_ID = "req-cap-reached"
+"""What the notebook asks by default: an id of the sample data, and of no others."""
+
 MOST_IDS = 10_000
 """Ids asked at once at most."""
 
 NEAR = timedelta(minutes=10)
 """Single attempts are loaded this far on either side; minutes are counted for the whole window."""
+
+EARLIER = timedelta(minutes=5)
+"""A usage row carries its end, an attempt its start: attempts are loaded from this much before."""
 
 MOST_NEAR = 100_000
 """Single attempts loaded at most; above it only the failed ones are."""
@@ -160,9 +166,16 @@ def _from_file(path: Path) -> list[str]:
 
 def _ids(store: "Store", ids: list[str], margin: timedelta) -> Report:
     if [word.lower() for word in ids] == ["newest"]:
-        ids = [_newest(store)]
+        newest = _newest(store)
+        if not newest:
+            return _window(store, "", "", ZoneInfo("UTC"), margin)
+        ids = [newest]
     found = store.find(ids)
     if found.calls.empty and found.usage.empty:
+        if ids == [SAMPLE_ID] and not store.sample:
+            raise ParameterError(
+                "request_id", SAMPLE_ID, hint="an id of your own data, newest, or start and end"
+            )
         return analysis.nowhere(ids, _material(store, None, margin, found))
     spans = [frame["ts"] for frame in (found.calls, found.usage) if len(frame)]
     hit = Window(
@@ -182,9 +195,10 @@ def _subjects(cases: Sequence[case.Case]) -> set[object]:
 
 
 def _newest(store: "Store") -> str:
+    """An id of the newest failed attempt, empty when none failed."""
     rows = store.rows("calls", Filter(failed=True), limit=1, order="newest").frame
     if rows.empty:
-        raise MissingInputError("No attempt in these data failed", hint="give a request id")
+        return ""
     newest = rows.iloc[0]
     names = ("client_request_id", "request_ids", "call_id")
     known = [newest[name] for name in names if isinstance(newest[name], str)]
@@ -227,11 +241,12 @@ def _material(store: "Store", hit: Window | None, margin: timedelta, found: Foun
         start=datetime(1970, 1, 1, tzinfo=UTC), end=datetime(1970, 1, 1, tzinfo=UTC)
     )
     near, wide = _around(window, NEAR), _around(window, margin)
-    calls = store.rows("calls", Filter(window=near), limit=MOST_NEAR, order="oldest")
+    logged = Window(start=near.start - EARLIER, end=near.end)
+    calls = store.rows("calls", Filter(window=logged), limit=MOST_NEAR, order="oldest")
     notes: tuple[str, ...] = ()
     frame = calls.frame
     if calls.left_out:
-        failed = Filter(window=near, failed=True)
+        failed = Filter(window=logged, failed=True)
         frame = store.rows("calls", failed, limit=MOST_NEAR, order="oldest").frame
         notes = ("too many attempts around the request: only failed ones were looked at singly",)
     usage = store.rows("usage", Filter(window=near), limit=MOST_NEAR, order="oldest")
@@ -296,16 +311,13 @@ def _window(store: "Store", start: str, end: str, place: ZoneInfo, margin: timed
     asked = Window(start=first, end=last)
     failed = store.rows("calls", Filter(window=asked, failed=True), limit=MOST_IDS, order="newest")
     if failed.frame.empty:
-        title = f"{clock.stamp(first)} to {clock.stamp(last)}"
-        raise MissingInputError(
-            f"No attempt failed from {title}", hint="give another window or an id"
-        )
+        return analysis.quiet(asked, _material(store, asked, timedelta(0), _nothing(store)))
     frame = failed.frame.assign(asked_id=_names(failed.frame))
     usage = store.rows("usage", Filter(window=asked), limit=0).frame.assign(asked_id="")
     found = _found(frame, usage)
     material = _material(store, asked, margin, found)
     cases = _cases(list(dict.fromkeys(frame["asked_id"])), found, material)
-    made = analysis.many(cases, [], material)
+    made = analysis.many(cases, [], material, noun="attempt")
     if failed.left_out:
         more = f"{failed.left_out} more failed attempts of the window were not judged"
         made = replace(made, coverage=replace(made.coverage, gaps=[*made.coverage.gaps, more]))
@@ -318,6 +330,11 @@ def _names(frame: pd.DataFrame) -> "pd.Series":
     call = frame["call_id"] + "#" + frame["attempt"].astype("string").fillna("?").astype(object)
     first = frame["request_ids"].str.split(",").str[0]
     return frame["client_request_id"].fillna(first).fillna(call).fillna(place)
+
+
+def _nothing(store: "Store") -> Found:
+    frames = [store.rows(name, Filter(), limit=0).frame.assign(asked_id="") for name in ROWS]
+    return Found(usage=frames[0], calls=frames[1], missing=[])
 
 
 def _found(calls: pd.DataFrame, usage: pd.DataFrame) -> Found:

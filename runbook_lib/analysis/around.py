@@ -17,6 +17,9 @@ from runbook_lib.contract import CAUSES
 QUIET = pd.Timedelta(minutes=30)
 """Failures further apart than this are two spells, not one."""
 
+BRIEF = pd.Timedelta(minutes=3)
+"""The same for trouble behind the gateway: two of them can follow each other closely."""
+
 LULL = pd.Timedelta(minutes=90)
 """Beyond the window failures are counted by hour; further apart than this they are two spells."""
 
@@ -38,6 +41,10 @@ UPSTREAM_CAUSES = frozenset(
     }
 )
 """Causes behind the gateway: their failures show under several statuses."""
+
+
+LIMITED_CAUSES = frozenset({"upstream_rate_limited", "channel_cooldown"})
+"""Those of them that show as a 429 too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +81,7 @@ def spell(attempt: Any, found: Diagnosis, material: Material) -> Spell | None:
     """
     minutes = material.minutes
     kin = minutes[_kin(attempt, found, minutes)].sort_values("bucket")
-    kin = _same_spell(kin, attempt.ts)
+    kin = _same_spell(kin, attempt.ts, BRIEF if found.cause in UPSTREAM_CAUSES else QUIET)
     if kin.empty:
         return None
     last = _last(attempt, found, kin, material)
@@ -125,7 +132,8 @@ def _kin(attempt: Any, found: Diagnosis, minutes: pd.DataFrame) -> "pd.Series":
     failed = minutes["outcome"].isin(FAILED)
     if found.cause in UPSTREAM_CAUSES:
         status = minutes["status"].fillna(0)
-        limited = (status == 429) & minutes["code"].fillna("").isin(["rate_limit_error", ""])
+        ours = found.cause in LIMITED_CAUSES
+        limited = (status == 429) & ours & minutes["code"].fillna("").isin(["rate_limit_error", ""])
         beyond = ((status >= 500) | limited) & failed
         shared = found.cause == "gateway_internal"
         return beyond & (shared | minutes["provider"].eq(attempt.provider)).fillna(value=False)
@@ -140,10 +148,10 @@ def _kin(attempt: Any, found: Diagnosis, minutes: pd.DataFrame) -> "pd.Series":
     return same & ((minutes["code"] == code) | unread if code else minutes["code"].isna())
 
 
-def _same_spell(kin: pd.DataFrame, at: pd.Timestamp) -> pd.DataFrame:
+def _same_spell(kin: pd.DataFrame, at: pd.Timestamp, quiet: pd.Timedelta) -> pd.DataFrame:
     if kin.empty:
         return kin
-    breaks = kin["first_ts"].diff() > QUIET
+    breaks = kin["first_ts"].diff() > quiet
     number = breaks.cumsum()
     here = kin["bucket"] <= at
     wanted = number[here].max() if here.any() else number.iloc[0]

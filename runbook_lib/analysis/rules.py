@@ -64,7 +64,10 @@ def next_step(case: Case) -> NextStep:
     if known is None or case.found.cause == "unknown":
         wanted = " and ".join(case.found.wanted) or "the call log of the client"
         return NextStep(text=f"Fetch {wanted} and run this again.", who="on call")
-    return NextStep(text=known.fix, where=known.where, who=known.who, retry=case.found.retry)
+    over = case.spell is not None and case.spell.goes_on is False
+    again = f"It is over. If it comes back: {known.fix[:1].lower()}{known.fix[1:]}"
+    fix = again if over else known.fix
+    return NextStep(text=fix, where=known.where, who=known.who, retry=case.found.retry)
 
 
 def headline(case: Case) -> str:
@@ -280,8 +283,8 @@ def billed_not_logged(case: Case) -> Iterator[Finding]:
         rule="billed-not-logged",
         severity=Severity.MEDIUM,
         subject=Subject(key_name=none_or(case.subject.key_name, str)),
-        title=f"{counted(len(lost), 'usage row')} of this key around the request are in no log: "
-        f"{money.usd(cost)}",
+        title=f"{counted(len(lost), 'usage row')} of this key around the request have an id "
+        f"that no log holds{_why_unlogged(case)}: {money.usd(cost)}",
         value=len(lost),
         expected=0,
         unit="rows",
@@ -293,6 +296,12 @@ def billed_not_logged(case: Case) -> Iterator[Finding]:
         next_step=next_step(case),
         mark="M",
     )
+
+
+def _why_unlogged(case: Case) -> str:
+    if case.found.cause == "unlogged_use":
+        return ""
+    return ", as calls leave them whose client gave up before the answer"
 
 
 def changed_before(case: Case) -> Iterator[Finding]:

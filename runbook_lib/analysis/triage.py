@@ -5,10 +5,11 @@ Pure: the frames come in as `Material`, the Report goes out. Same frames, same b
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
-from runbook_lib import money
+from runbook_lib import clock, money
 from runbook_lib.analysis import exhibits, pack
 from runbook_lib.analysis.around import label
 from runbook_lib.analysis.case import NOTHING, Case
@@ -17,6 +18,7 @@ from runbook_lib.analysis.joins import Joined
 from runbook_lib.analysis.material import Material
 from runbook_lib.analysis.rules import findings_of, headline, main_rule, next_step, worst_first
 from runbook_lib.analysis.words import counted
+from runbook_lib.clock import Window
 from runbook_lib.findings import (
     MOST_ROWS,
     Coverage,
@@ -33,6 +35,12 @@ from runbook_lib.findings import (
 )
 
 RUNBOOK = "incident_triage"
+
+_ONE_BY_ONE = NextStep(
+    text="Take the causes one by one, the commonest first: each has its own step below.",
+    where="the table of causes",
+    who="on call",
+)
 
 
 def one(case: Case) -> Report:
@@ -107,7 +115,7 @@ def coverage(material: Material) -> Coverage:
     elif seen.only_usage:
         cost = money.usd(seen.only_usage_usd)
         rows = counted(seen.only_usage, "usage row")
-        gaps.append(f"not in any call log: {rows} of the window ({cost})")
+        gaps.append(f"no call log holds the id of {rows} of the window ({cost})")
     if material.calls.empty:
         gaps.append("no call log in the window: only usage rows are known")
     if material.keys.empty:
@@ -165,13 +173,44 @@ def _empty_exhibits(material: Material) -> dict[str, Exhibit]:
     return exhibits.exhibits_of(lone)
 
 
-def many(cases: Sequence[Case], missing: Sequence[str], material: Material) -> Report:
+def quiet(window: Window, material: Material) -> Report:
+    """Report on a window in which no attempt failed; partial where no call log covers it.
+
+    Args:
+        window: The times looked through, aware UTC.
+        material: What there is in and around it.
+
+    Returns:
+        The Report: a success, or inconclusive where there is no attempt at all.
+    """
+    span = f"{clock.stamp(window.start)} to {clock.stamp(window.end)}"
+    covered = bool(len(material.minutes))
+    return Report(
+        runbook=RUNBOOK,
+        verdict=Verdict(
+            title=f"No attempt failed from {span}" if covered else f"No call log covers {span}",
+            grade=Grade.CONFIRMED if covered else Grade.INCONCLUSIVE,
+            cause="success" if covered else "unknown",
+        ),
+        findings=[],
+        exhibits=_empty_exhibits(material),
+        next_steps=NextSteps(steps=[]),
+        coverage=replace(
+            coverage(material), partial=[] if covered else [f"no call log covers {span}"]
+        ),
+    )
+
+
+def many(
+    cases: Sequence[Case], missing: Sequence[str], material: Material, *, noun: str = "request"
+) -> Report:
     """Report on several ids, or on all failures of a window, grouped by cause.
 
     Args:
         cases: One a found id. At least one.
         missing: Ids that no data hold.
         material: What the cases were judged with.
+        noun: What one case is: a request that was asked, or an attempt of a window.
 
     Returns:
         The Report, with the exhibits `causes` (a row a cause) and `ids` (a row an id) first, then
@@ -183,15 +222,16 @@ def many(cases: Sequence[Case], missing: Sequence[str], material: Material) -> R
     lead = leading[0]
     findings = _merged(cases, ranked)
     findings += [_unknown_id(name, next_step(lead)) for name in missing[:MOST_ROWS]]
-    main = lead.found if len(leading) * 2 > len(cases) else None
+    main = lead.found if len(ranked) == 1 else None
     verdict = Verdict(
-        title=_title(counts, ranked, len(missing)),
-        grade=_weakest(leading if main else cases),
+        title=_title(counts, ranked, len(missing), noun),
+        grade=_weakest(cases),
         cause=main.cause if main else None,
         code=main.code if main else None,
-        domain=main.domain if main else _shared(case.found.domain for case in cases),
-        retry=main.retry if main else _shared(case.found.retry for case in cases),
+        domain=_shared(case.found.domain for case in cases),
+        retry=_shared(case.found.retry for case in cases),
     )
+    first = next_step(lead) if main else _ONE_BY_ONE
     known = coverage(material)
     partial = [_nowhere(missing)] if missing else []
     return Report(
@@ -203,10 +243,13 @@ def many(cases: Sequence[Case], missing: Sequence[str], material: Material) -> R
             "ids": _ids(cases, missing),
             **exhibits.exhibits_of(lead),
         },
-        next_steps=NextSteps(steps=_steps(next_step(lead), findings)),
-        summary=[("Asked", counted(len(cases) + len(missing), "id")), ("Causes", str(len(ranked)))],
+        next_steps=NextSteps(steps=_steps(first, findings)),
+        summary=[
+            ("Looked at", counted(len(cases) + len(missing), noun)),
+            ("Causes", str(len(ranked))),
+        ],
         coverage=Coverage(join_rate=known.join_rate, gaps=known.gaps, partial=partial),
-        attachments=pack.packs(lead, verdict, findings, next_step(lead)),
+        attachments=pack.packs(lead, verdict, findings, first),
     )
 
 
@@ -221,13 +264,13 @@ def _weakest(cases: Sequence[Case]) -> Grade:
     return max((case.found.grade for case in cases), key=order.index)
 
 
-def _title(counts: Counter[str], ranked: Sequence[str], missing: int) -> str:
+def _title(counts: Counter[str], ranked: Sequence[str], missing: int, noun: str) -> str:
     total = sum(counts.values())
     shown = "; ".join(f"{counts[name]} × {label(name)}" for name in ranked[:3])
     rest = len(ranked) - 3
     more = f"; {counted(rest, 'more cause')}" if rest > 0 else ""
     lost = f"; {missing} found nowhere" if missing else ""
-    return f"{counted(total, 'request')}, {counted(len(ranked), 'cause')}: {shown}{more}{lost}"
+    return f"{counted(total, noun)}, {counted(len(ranked), 'cause')}: {shown}{more}{lost}"
 
 
 def _merged(cases: Sequence[Case], ranked: Sequence[str]) -> list[Finding]:
@@ -262,7 +305,7 @@ def _causes(cases: Sequence[Case], ranked: Sequence[str]) -> Exhibit:
                 first.domain,
                 first.retry,
                 str(_weakest(some)),
-                exhibits.total_usd([c.cost_usd for c in some]),
+                exhibits.total_usd([c.joined.cost_usd for c in some]),
             ]
         )
     columns = [

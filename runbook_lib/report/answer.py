@@ -70,7 +70,7 @@ def _do_now(report: findings.Report) -> str:
 
 def _facts(report: findings.Report) -> list[tuple[str, str]]:
     verdict = report.verdict
-    told = [("Cause", verdict.cause or "not known"), ("Code", verdict.code or "")]
+    told = [("Cause", verdict.cause or "several"), ("Code", verdict.code or "")]
     told += [("Must act", words.domain(verdict.domain)), *report.summary]
     return [(label, markup.text(value)) for label, value in told if value]
 

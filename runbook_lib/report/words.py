@@ -26,6 +26,21 @@ UNDECIDED = ("Hold retries until the cause is known.", "The data do not say whet
 SEVERAL = ("Each cause has its own rule.", "The table of causes gives it.")
 """Said where several causes stand beside each other and none leads."""
 
+ODD = ("Nothing to retry.", "It was answered and billed; sending it again mends nothing.")
+"""Said of requests that did not fail and are worth a word all the same."""
+
+NOT_FAILED = frozenset(
+    {
+        "client_abandoned_stream",
+        "client_fallback",
+        "duplicate_send",
+        "model_alias",
+        "runaway_loop",
+        "unlogged_use",
+    }
+)
+"""Causes of that kind."""
+
 NOTHING_TO_RETRY = ("Nothing to retry.", "The request was answered whole.")
 """Said where nothing failed."""
 
@@ -53,6 +68,8 @@ def retry(cause: str | None, rule: str | None) -> tuple[str, str]:
     Returns:
         An order such as "Do not retry.", and the reason for it.
     """
+    if cause in NOT_FAILED:
+        return ODD
     if rule in RETRIES:
         return RETRIES[rule]
     if cause == "success":

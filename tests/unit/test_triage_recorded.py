@@ -104,8 +104,36 @@ def test_two_ids_of_one_answer_are_one_request(store: Store) -> None:
 def test_a_window_is_triaged_like_its_ids(store: Store) -> None:
     """Without any id the failures of a window are grouped by cause."""
     report = triage(store, start="2026-11-24T05:34:00Z", end="2026-11-24T05:34:30Z")
-    assert report.verdict.cause == "upstream_outage"
-    assert set(report.exhibits["causes"].frame["cause"]) <= {"upstream_outage", "client_timeout"}
+    causes, ids = (report.exhibits[name].frame for name in ("causes", "ids"))
+    assert causes["cause"].iloc[0] == "upstream_outage"
+    assert set(causes["cause"]) <= {"upstream_outage", "client_timeout"}
+    assert sum(causes["cost_usd"].dropna()) == sum(ids["cost_usd"].dropna())
+
+
+def test_an_outage_counts_its_own_failures_alone(store: Store, truth: Any) -> None:
+    """What fails minutes later for another reason belongs to another spell."""
+    report = triage(store, truth["D03"]["request_ids"]["x_request_id"][0])
+    (hit,) = [item for item in report.findings if item.rule == "blast-radius"]
+    assert hit.value == truth["D03"]["counts"]["attempts"]
+
+
+def test_a_leak_is_counted_to_the_row(store: Store, truth: Any) -> None:
+    """Rows at the edge of what was loaded have their attempts before it: nobody is accused."""
+    for request_id in truth["D20"]["request_ids"]["x_client_request_id"]:
+        report = triage(store, request_id)
+        (lost,) = [item for item in report.findings if item.rule == "billed-not-logged"]
+        assert lost.value == truth["D20"]["usage_rows"]
+        assert lost.impact_usd == Decimal(truth["D20"]["billed_usd"])
+
+
+def test_a_window_without_failures_is_a_success(store: Store) -> None:
+    """A healthy hour is an answer; an hour nobody logged is not."""
+    quiet = triage(store, start="2026-11-24T05:31:41Z", end="2026-11-24T05:31:44Z")
+    assert (quiet.verdict.cause, quiet.coverage.partial) == ("success", [])
+    assert quiet.worst() is None
+    blank = triage(store, start="2026-10-01T00:00:00Z", end="2026-10-02T00:00:00Z")
+    assert blank.verdict.cause == "unknown"
+    assert blank.coverage.partial
 
 
 def test_same_question_same_bytes(store: Store, truth: Any) -> None:
