@@ -47,7 +47,8 @@ class Listening:
         """The same for people."""
         return [
             f"Listening on {self.base_url} until Ctrl-C.",
-            f"  OpenAI base URL {self.base_url}/v1, Anthropic and Gemini {self.base_url}",
+            f"  base URL: OpenAI {self.base_url}/v1, Anthropic {self.base_url}, "
+            f"Gemini {self.base_url}/v1beta",
             *(f"  {name:<16}{secret}" for name, secret in self.keys.items()),
             f"  models: {', '.join(self.models)}",
             f"  faults: header x-sandbox-fault; names at {self.base_url}/sandbox/faults",
