@@ -1,0 +1,119 @@
+"""Record every attempt of a client as a line of the call log.
+
+    from runbook_lib.recorder import record
+
+    client = record(OpenAI(), "calls.jsonl", key_name="prod-web", environment="production")
+
+The SDKs show the id of their last attempt only, and nothing of a stream that breaks. The recorder
+sits below their retries. It changes nothing of what the caller sees, with two bounds: the body of a
+refused stream is read before it is handed on (64 KiB, two seconds), since nobody else would read
+it, and what is asked for by `stop_sticky`.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from runbook_lib.errors import ParameterError
+from runbook_lib.recorder import facts
+from runbook_lib.recorder.attempt import Settings
+from runbook_lib.recorder.calls import call
+from runbook_lib.recorder.log import LogFile
+from runbook_lib.recorder.transport import LIBRARIES, Recorded, kinds
+
+__all__ = ["call", "record"]
+
+Client = TypeVar("Client")
+
+_TRANSPORT, _MOUNTS = "_transport", "_mounts"
+_HOLDERS = ("_client", "_httpx_client", "_async_httpx_client")
+_INNER = ("_api_client",)
+
+
+def record(
+    client: Client,
+    path: str | Path,
+    *,
+    key_name: str = "",
+    environment: str = "",
+    service: str = "",
+    stop_sticky: bool = False,
+    max_bytes: int = 0,
+    daily: bool = False,
+) -> Client:
+    """Make every attempt of a client a line of a call log.
+
+    Args:
+        client: Client of openai, anthropic, google-genai, httpx or httpx2, sync or async. It is
+            changed in place; its copies (`with_options`) are recorded too.
+        path: The log; several clients, threads and processes may share it.
+        key_name: Name of the key, never the key; left out, `TOROUTER_KEY_NAME`.
+        environment: As "production"; left out, `TOROUTER_ENVIRONMENT`.
+        service: Who calls; left out, `TOROUTER_SERVICE`.
+        stop_sticky: Set the response header `x-should-retry: false` on a 429 that waiting cannot
+            cure soon, so that the SDKs stop; the line then says `torouter.stopped_retry`.
+        max_bytes: Size at which the file is set aside under a dated name; 0 for never.
+        daily: Set the file aside when its day (UTC) is over.
+
+    Returns:
+        The same client. One that is recorded already stays as it is.
+
+    Raises:
+        ParameterError: nothing in the client can be recorded.
+
+    Source: contract §5 (M) for the ids, `x-should-retry` as measured on both SDKs (M).
+    """
+    fixed = {
+        field: facts.clean(value)
+        for field, value in (
+            ("torouter.service", service or os.environ.get("TOROUTER_SERVICE", "")),
+            ("torouter.environment", environment or os.environ.get("TOROUTER_ENVIRONMENT", "")),
+            ("torouter.key.name", key_name or os.environ.get("TOROUTER_KEY_NAME", "")),
+        )
+        if value
+    }
+    log = LogFile(Path(path).absolute(), max_bytes=max_bytes, daily=daily)
+    settings = Settings(log=log, fixed=fixed, stop_sticky=stop_sticky)
+    found = list(_http_clients(client))
+    if not found:
+        hint = "a client of openai, anthropic, google-genai, httpx or httpx2"
+        raise ParameterError("client", type(client).__name__, hint=hint)
+    for library, held in found:
+        _wrap(library, held, settings)
+    return client
+
+
+def _http_clients(client: Any) -> Iterator[tuple[str, Any]]:
+    """Give the HTTP clients inside a client, each with the library it is of."""
+    if hasattr(client, _TRANSPORT):
+        for kind in type(client).__mro__:
+            library = kind.__module__.partition(".")[0]
+            if library in LIBRARIES:
+                yield library, client
+                return
+    for name in _INNER:
+        if (inner := getattr(client, name, None)) is not None:
+            yield from _http_clients(inner)
+            return
+    for name in _HOLDERS:
+        held = getattr(client, name, None)
+        if hasattr(held, _TRANSPORT):
+            yield from _http_clients(held)
+
+
+def _wrap(library: str, held: Any, settings: Settings) -> None:
+    sync, stream, async_, async_stream = kinds(library)
+
+    def wrapped(inner: Any) -> Any:
+        if inner is None or isinstance(inner, Recorded):
+            return inner
+        if hasattr(inner, "handle_async_request"):
+            return async_(inner, settings, async_stream)
+        return sync(inner, settings, stream)
+
+    setattr(held, _TRANSPORT, wrapped(getattr(held, _TRANSPORT)))
+    mounts = getattr(held, _MOUNTS, None)
+    if isinstance(mounts, dict):
+        for pattern, inner in mounts.items():
+            mounts[pattern] = wrapped(inner)

@@ -1,0 +1,125 @@
+"""The file of the call log: whole lines from threads, tasks and processes, never a failed call."""
+
+import logging
+import os
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # a system without it still appends whole lines
+    fcntl = None
+
+_LOG = logging.getLogger(__name__)
+_LOCK_WAIT_S = 0.1
+_LOCK_STEP_S = 0.0005
+
+
+class LogFile:
+    """One file that lines are appended to.
+
+    A line is one append under a lock, so that writers never mix. A line that a killed writer left
+    torn is ended first. What cannot be written is warned of once and then left out.
+
+    Args:
+        path: File; made when missing, its folder too.
+        max_bytes: Size above which the file is set aside under a dated name; 0 for never.
+        daily: Whether the file is set aside when the day (UTC) of its last line is over.
+    """
+
+    def __init__(self, path: Path, *, max_bytes: int = 0, daily: bool = False) -> None:
+        self.path, self.max_bytes, self.daily = path, max_bytes, daily
+        self._warned = False
+        self._fresh()
+
+    def _fresh(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.RLock()  # a stream dropped unread is written while we write
+        self._file = -1
+
+    def write(self, line: str) -> None:
+        """Append a line; a failure is warned of once and never raised."""
+        if self._pid != os.getpid():  # a lock taken before a fork would never be given back
+            self._fresh()
+        data = line.encode("utf-8", "backslashreplace") + b"\n"
+        try:
+            with self._lock:
+                self._write(data)
+        except OSError as error:
+            self._warn(error)
+
+    def _warn(self, error: OSError) -> None:
+        if not self._warned:
+            self._warned = True
+            _LOG.warning("The call log %s cannot be written (%s); calls go on.", self.path, error)
+
+    def _write(self, data: bytes) -> None:
+        for _ in range(5):  # another process may set the file aside while we wait
+            if self._file < 0:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
+                self._file = os.open(self.path, flags, 0o600)
+            locked = _take(self._file)
+            try:
+                if self._is_current() and not (locked and self._set_aside(len(data))):
+                    _append(self._file, data, locked=locked)
+                    return
+            finally:
+                if locked and fcntl is not None:
+                    fcntl.flock(self._file, fcntl.LOCK_UN)
+            os.close(self._file)
+            self._file = -1
+        raise OSError("the file is set aside again and again")
+
+    def _is_current(self) -> bool:
+        try:
+            named = self.path.stat()
+        except FileNotFoundError:
+            return False
+        held = os.fstat(self._file)
+        return (named.st_ino, named.st_dev) == (held.st_ino, held.st_dev)
+
+    def _set_aside(self, more: int) -> bool:
+        """Rename a file that is full or of another day; tell whether it was."""
+        if not self.max_bytes and not self.daily:
+            return False
+        held, now = os.fstat(self._file), datetime.now(UTC)
+        if not held.st_size:
+            return False
+        full = self.max_bytes and held.st_size + more > self.max_bytes
+        old = self.daily and datetime.fromtimestamp(held.st_mtime, UTC).date() != now.date()
+        if not full and not old:
+            return False
+        stamp = f"{now:%Y%m%dT%H%M%S.%f}-{os.getpid()}"
+        self.path.rename(self.path.with_name(f"{self.path.stem}-{stamp}{self.path.suffix}"))
+        return True
+
+
+def _take(file: int) -> bool:
+    """Take the lock; a writer that was stopped with it must not stop the callers of others."""
+    if fcntl is None:
+        return False
+    end = time.monotonic() + _LOCK_WAIT_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                return False
+            time.sleep(_LOCK_STEP_S)
+        else:
+            return True
+
+
+def _append(file: int, data: bytes, *, locked: bool) -> None:
+    size = os.fstat(file).st_size
+    if size and hasattr(os, "pread") and os.pread(file, 1, size - 1) != b"\n":
+        data = b"\n" + data
+    if os.write(file, data) != len(data):
+        if locked:
+            os.ftruncate(file, size)
+        raise OSError("no space for a whole line")
