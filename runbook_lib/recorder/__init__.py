@@ -64,15 +64,7 @@ def record(
 
     Source: contract §5 (M) for the ids, `x-should-retry` as measured on both SDKs (M).
     """
-    fixed = {
-        field: facts.clean(value)
-        for field, value in (
-            ("torouter.service", service or os.environ.get("TOROUTER_SERVICE", "")),
-            ("torouter.environment", environment or os.environ.get("TOROUTER_ENVIRONMENT", "")),
-            ("torouter.key.name", key_name or os.environ.get("TOROUTER_KEY_NAME", "")),
-        )
-        if value
-    }
+    fixed = _fixed(service=service, environment=environment, key_name=key_name)
     log = LogFile(Path(path).absolute(), max_bytes=max_bytes, daily=daily)
     settings = Settings(log=log, fixed=fixed, stop_sticky=stop_sticky)
     found = list(_http_clients(client))
@@ -82,6 +74,16 @@ def record(
     for library, held in found:
         _wrap(library, held, settings)
     return client
+
+
+def _fixed(*, service: str, environment: str, key_name: str) -> dict[str, str]:
+    """The fields every line has; what is left out comes from the environment."""
+    told = (
+        ("torouter.service", service or os.environ.get("TOROUTER_SERVICE", "")),
+        ("torouter.environment", environment or os.environ.get("TOROUTER_ENVIRONMENT", "")),
+        ("torouter.key.name", key_name or os.environ.get("TOROUTER_KEY_NAME", "")),
+    )
+    return {field: facts.clean(value) for field, value in told if value}
 
 
 def _http_clients(client: Any) -> Iterator[tuple[str, Any]]:
