@@ -222,10 +222,12 @@ class Admin:
         return JSONResponse({"channel": name, "health": channel.health})
 
     async def list_faults(self, _: Request) -> Response:
-        """List the names of faults, and the rules in force."""
+        """List the names of faults, and the rules in force, as lines and as TOML to keep."""
         planted = self.live.faults
         known = {name: fault.what for name, fault in planted.known.items()}
-        return JSONResponse({"faults": known, "rules": [rule.line() for rule in planted.rules]})
+        rules = [rule.line() for rule in planted.rules]
+        toml = "\n".join(rule.toml() for rule in planted.rules)
+        return JSONResponse({"faults": known, "rules": rules, "toml": toml})
 
     async def plant(self, request: Request) -> Response:
         """Plant rules: a line of text, a JSON object, or TOML with `[[rules]]` and `[[faults]]`."""

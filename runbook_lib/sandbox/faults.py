@@ -5,6 +5,7 @@ is posted to the sandbox and waits for requests that fit. Written out it is one 
 `NAME;times=2;for_s=30;p=0.1;model=…;key=…;path=…;run=…`.
 """
 
+import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -118,6 +119,16 @@ class Rule:
             if getattr(self, item.name) != getattr(plain, item.name)
         ]
         return ";".join([self.name, *given])
+
+    def toml(self) -> str:
+        """Write it as a table of TOML, which `read` reads."""
+        pairs = (part.partition("=") for part in self.line().split(";")[1:])
+        numbers = ("times", "for_s", "p")
+        given = [
+            f"{name} = {value if name in numbers else json.dumps(value)}"
+            for name, _, value in pairs
+        ]
+        return "\n".join(["[[rules]]", f"name = {json.dumps(self.name)}", *given, ""])
 
 
 def rule(table: object) -> Rule:

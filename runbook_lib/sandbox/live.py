@@ -18,7 +18,7 @@ from runbook_lib.sandbox.console import Console
 from runbook_lib.sandbox.door import Request
 from runbook_lib.sandbox.faults import Fault, Planted
 from runbook_lib.sandbox.pace import Clock
-from runbook_lib.sandbox.replies import SPOILS, Reply
+from runbook_lib.sandbox.replies import SPOILS, UNHEARD, Reply
 
 MOST_LINES = 200_000
 """Attempts that the log keeps; the oldest go first."""
@@ -122,6 +122,8 @@ class Live:
         at = self.clock.now()
         if fault is not None and fault.answer is not None:
             return self._answered(fault, at)
+        if fault is not None and fault.socket in UNHEARD:
+            return Reply(status=0, headers=[], pieces=[], first=at, end=at)
         if fault is not None and fault.path:
             request = request._replace(path=fault.path)
         forced = fault.forced if fault is not None else None

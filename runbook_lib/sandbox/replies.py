@@ -16,6 +16,10 @@ from runbook_lib.sandbox.answers import Answer
 Headers = list[tuple[str, str]]
 
 
+UNHEARD = ("refused", "reset_before_bytes", "close_before_bytes")
+"""Faults of the socket that end a request before the gateway hears of it: nothing is billed."""
+
+
 class Stop(Enum):
     """How a reply ends before its end: closed, reset, or left open without a word."""
 

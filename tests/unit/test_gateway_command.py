@@ -82,6 +82,24 @@ def test_it_ends_while_a_caller_waits(tmp_path: Path) -> None:
     assert export.count("\n") == 1
 
 
+def test_planted_faults_come_from_a_file(tmp_path: Path) -> None:
+    """A scenario that somebody wrote is there from the first call."""
+    file = tmp_path / "outage.toml"
+    file.write_text('[[rules]]\nname = "upstream_failed"\nmodel = "gpt-5.4"\ntimes = 1\n')
+    with started(tmp_path / "left", "--faults", str(file), "--pace", "0") as (_, told):
+        headers = {"authorization": f"Bearer {told['keys']['prod-web']}"}
+        with httpx.Client(base_url=told["base_url"], headers=headers, trust_env=False) as client:
+            got = [
+                client.post("/v1/chat/completions", json={"model": "gpt-5.4"}).status_code
+                for _ in range(2)
+            ]
+            kept = client.get("/sandbox/faults").json()["toml"]
+    assert got == [502, 200]
+    assert kept == file.read_text().replace("times = 1\n", "").replace(
+        'model = "gpt-5.4"\n', 'times = 1\nmodel = "gpt-5.4"\n'
+    )
+
+
 @pytest.mark.parametrize("trouble", ["port", "faults", "folder"])
 def test_wrong_use_is_said_in_a_sentence(trouble: str, tmp_path: Path) -> None:
     """A taken port or a bad file ends with 2 and no stack trace."""

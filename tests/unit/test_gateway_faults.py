@@ -147,6 +147,17 @@ def test_a_fault_of_the_socket_is_felt_by_a_client(
     assert run.log()[-1]["fault"] == name
 
 
+@pytest.mark.parametrize("name", ["reset_before_bytes", "close_before_bytes"])
+def test_what_the_gateway_never_heard_is_not_billed(name: str, run: Running) -> None:
+    """A connection that ends before a byte costs nothing, so sending again is safe."""
+    run.act("GET", "state")
+    before = len(run.live.console.gateway.rows)
+    with pytest.raises(httpx.HTTPError):
+        run.post(fault=name)
+    run.act("GET", "state")
+    assert len(run.live.console.gateway.rows) == before
+
+
 def test_control_characters_reach_the_caller(run: Running) -> None:
     """HTTP libraries let some of them pass, so who logs headers must be ready for them."""
     assert run.post(fault="control_characters").headers["x-odd"] == "a\x01b\x07c"
@@ -298,5 +309,6 @@ def test_a_rule_reads_what_it_writes() -> None:
     """The line of a rule is its whole form."""
     line = "status_500;times=2;for_s=30;p=0.1;model=gpt-5.4;key=a;path=/v1;run=7"
     assert faults.parse(line).line() == line
+    assert faults.read(faults.parse(line).toml()) == ([], [faults.parse(line)])
     with pytest.raises(ParameterError):
         faults.read("[[rules]]\nname = 1\ntimes = 'x'")

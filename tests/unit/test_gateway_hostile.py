@@ -154,7 +154,7 @@ def test_a_wrong_act_is_refused_in_a_sentence(
         st.none()
         | st.booleans()
         | st.integers()
-        | st.floats(allow_nan=False)
+        | st.floats(allow_nan=False, allow_infinity=False)
         | st.text(max_size=9),
         lambda inner: (
             st.lists(inner, max_size=3)
