@@ -10,6 +10,7 @@ refused stream is read before it is handed on (64 KiB, two seconds), since nobod
 it, and what is asked for by `stop_sticky`.
 """
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,8 @@ Client = TypeVar("Client")
 _TRANSPORT, _MOUNTS = "_transport", "_mounts"
 _HOLDERS = ("_client", "_httpx_client", "_async_httpx_client")
 _INNER = ("_api_client",)
+_PER_LOOP, _MADE_PER_LOOP, _OTHER = "_inner_client_cls", "_loop_clients", "_use_aiohttp"
+_LOG = logging.getLogger(__name__)
 
 
 def record(
@@ -96,6 +99,8 @@ def _http_clients(client: Any) -> Iterator[tuple[str, Any]]:
                 return
     for name in _INNER:
         if (inner := getattr(client, name, None)) is not None:
+            if getattr(inner, _OTHER, bool)():
+                _LOG.warning("Async calls of this client go through aiohttp and are not recorded.")
             yield from _http_clients(inner)
             return
     for name in _HOLDERS:
@@ -119,3 +124,20 @@ def _wrap(library: str, held: Any, settings: Settings) -> None:
     if isinstance(mounts, dict):
         for pattern, inner in mounts.items():
             mounts[pattern] = wrapped(inner)
+    _wrap_per_loop(library, held, settings)
+
+
+def _wrap_per_loop(library: str, held: Any, settings: Settings) -> None:
+    """Wrap the clients that google-genai makes inside its own, one for each event loop."""
+    make = getattr(held, _PER_LOOP, None)
+    if make is None:
+        return
+
+    def made(**options: Any) -> Any:
+        client = make(**options)
+        _wrap(library, client, settings)
+        return client
+
+    setattr(held, _PER_LOOP, made)
+    for client in list(getattr(held, _MADE_PER_LOOP, {}).values()):
+        _wrap(library, client, settings)

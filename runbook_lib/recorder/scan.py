@@ -145,9 +145,10 @@ class Scanner:
 
     def end(self) -> None:
         """Read what stands after the last line break."""
-        if self._carry:
-            self._block(b"".join(self._carry))
-            self._carry = []
+        last = b"".join(self._carry).rstrip()
+        if last.endswith((b"}", b"]")):  # half an event tells nothing
+            self._block(last)
+        self._carry = []
 
     @property
     def head(self) -> bytes:

@@ -6,7 +6,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,8 @@ class Server:
     def close(self) -> None:
         """Stop."""
         self.ended.set()
+        with suppress(OSError):  # closing alone leaves it open while it waits
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
 
