@@ -123,6 +123,9 @@ IP_BLOCKED = _flat(
     429, "INVALID_AUTH_RATE_LIMITED", "Too many invalid API key attempts, try again later", None
 )._replace(retry_after=60)
 
+TOKEN_MISSING = _flat(401, "UNAUTHORIZED", "Authorization header is required", None)
+TOKEN_INVALID = _flat(401, "INVALID_TOKEN", "Invalid token", None)
+
 BALANCE = Problem(403, "billing_error", "insufficient balance", category="quota")
 NO_GROUP = Problem(
     403,

@@ -19,7 +19,7 @@ from runbook_lib.sandbox.keys import SLOT_WAIT, Account, Key
 from runbook_lib.sandbox.models import Model
 from runbook_lib.sandbox.prices import Cost, Tokens
 from runbook_lib.sandbox.routing import route
-from runbook_lib.sandbox.surfaces import is_api, surface_of
+from runbook_lib.sandbox.surfaces import CONSOLE, is_api, surface_of
 
 
 class Row(NamedTuple):
@@ -145,7 +145,7 @@ class Gateway:
         ids = (own if own and len(own.encode()) <= 64 else self.uuid(),)
         surface = surface_of(request.path)
         if surface is None:
-            return _astray(request.path, ids, self._moment())
+            return _astray(request, ids, self._moment())
         key = self.find_key(request.secret)
         call = _Call(request, surface, key, at, ids, self.uuid(), forced is not None and forced.cut)
         if forced is not None and forced.problem is not None:
@@ -317,9 +317,15 @@ class Gateway:
         return f"resp_{self._bits(128):032x}" if surface == "responses" else ""
 
 
-def _astray(path: str, ids: tuple[str, ...], spent: int) -> Answer:
-    """Answer a wrong path: 404 as text, or the console's web page under 200 (contract §2, M)."""
-    if is_api(path):
+def _astray(request: Request, ids: tuple[str, ...], spent: int) -> Answer:
+    """Answer what is no endpoint: 404 as text, or the web page under 200 (contract §2, M).
+
+    The console's own API knows only its tokens, so a key is an invalid one there.
+    """
+    if request.path in CONSOLE:
+        problem = answers.TOKEN_INVALID if request.secret else answers.TOKEN_MISSING
+        return Answer(problem.status, ids, None, answers.JSON, spent, problem=problem)
+    if is_api(request.path):
         return Answer(404, ids, None, answers.TEXT, spent)
     return Answer(200, ids, None, answers.PAGE, spent)
 

@@ -157,6 +157,8 @@ SITUATIONS: dict[str, Given] = {
     "path.unknown.api": NOBODY,
     "path.double_v1": CLAUDE,
     "embeddings.claude": CLAUDE,
+    "console.notoken": NOBODY,
+    "console.badtoken": NOBODY,
     "key.disabled.chat": change(off),
     "key.disabled.usage": change(off),
     "key.expired.messages": change(old),
