@@ -148,6 +148,8 @@ class Scanner:
         last = b"".join(self._carry).rstrip()
         if last.endswith((b"}", b"]")):  # half an event tells nothing
             self._block(last)
+        elif last.startswith(b"data:"):
+            self.some = True
         self._carry = []
 
     @property

@@ -1,4 +1,4 @@
-"""Every attempt of the real SDKs is a line, over real sockets, and the caller sees no difference."""
+"""Every attempt of the real SDKs is a line, over real sockets; the caller sees no difference."""
 
 import asyncio
 import json
@@ -57,7 +57,8 @@ WHOLE = {
     "anthropic": (json.dumps(MESSAGE).encode(), MESSAGE_STREAM),
     "genai": (json.dumps(GEMINI).encode(), GEMINI_STREAM),
 }
-SDKS = [*WHOLE, "httpx", "httpx2"]
+LONG = ("anthropic", "genai", "httpx")
+SDKS = ["openai", "httpx2", *(pytest.param(sdk, marks=pytest.mark.long) for sdk in LONG)]
 
 
 def make(sdk: str, url: str, *, is_async: bool) -> Any:
@@ -162,7 +163,7 @@ def _answers(sdk: str, fault: str, *, streaming: bool) -> list[Any]:
     good = stream(events) if streaming else answer(200, plain)
     limit = b'{"error":{"type":"rate_limit_error","message":"slow"}}'
     short = b"Content-Length: 900\r\nConnection: close\r\n\r\n" + plain[:40]
-    return {
+    table: dict[str, list[Any]] = {
         "good": [good],
         "429-once": [answer(429, limit, b"retry-after-ms: 1\r\n"), good],
         "503-once": [answer(503, b"<html>", b"retry-after-ms: 1\r\n", "text/html"), good],
@@ -171,12 +172,18 @@ def _answers(sdk: str, fault: str, *, streaming: bool) -> list[Any]:
         "reset": [[stream(events[:150]), "reset"] if streaming else [head(200) + short, "reset"]],
         "stall": [[stream(events[:150]), "stall"] if streaming else [head(200) + short, "stall"]],
         "error": [stream(b'data: {"error":{"type":"upstream_error","message":"x"}}\n\n')],
-        "empty": [stream(b": ping\n\n") if streaming else answer(200, b"{}")],
+        "empty": [
+            stream(b"" if sdk == "genai" else b": ping\n\n") if streaming else answer(200, b"{}")
+        ],
         "garbage": [[b"\x00\x01 this is no HTTP\r\n\r\n"]],
-    }[fault]
+    }
+    return table[fault]
 
 
-FAULTS = ["good", "429-once", "503-once", "401", "cut", "reset", "error", "empty"]
+FAULTS = [
+    *("good", "429-once", "401", "error", "empty"),
+    *(pytest.param(name, marks=pytest.mark.long) for name in ("503-once", "cut", "reset")),
+]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -219,6 +226,29 @@ def test_every_attempt_is_a_line_and_the_caller_sees_no_difference(
         assert held[0]["torouter.stream.end"] == "error_event"
     if fault == "cut" and streaming:
         assert held[0]["torouter.stream.end"] == "truncated"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fault", ["stall", "garbage"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("sdk", ["openai", "anthropic", "httpx", "httpx2"])
+def test_what_never_comes_whole_is_a_line(
+    *, sdk: str, is_async: bool, fault: str, tmp_path: Path
+) -> None:
+    """A stream that stops and an answer that is no HTTP raise the same as ever."""
+    path = tmp_path / "calls.jsonl"
+    seen = []
+    for place in (None, path):
+        with serving(*_answers(sdk, fault, streaming=True)) as server:
+            got = run(sdk, server.url, is_async=is_async, streaming=True, path=place)
+            seen.append((got, server.seen))
+    assert seen[0] == seen[1]
+    held = lines(path)
+    assert len(held) == seen[1][1]
+    kind = "ReadTimeout" if fault == "stall" else "RemoteProtocolError"
+    assert {line["error.type"] for line in held} == {kind}
+    end = "timeout" if fault == "stall" else None
+    assert {line.get("torouter.stream.end") for line in held} == {end}
 
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])

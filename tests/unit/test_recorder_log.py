@@ -16,7 +16,10 @@ LINE = json.dumps({"a": "x" * 200})
 
 
 def _write(path: str, count: int, max_bytes: int = 0) -> None:
-    log = LogFile(Path(path), max_bytes=max_bytes)
+    _lines_into(LogFile(Path(path), max_bytes=max_bytes), count)
+
+
+def _lines_into(log: LogFile, count: int) -> None:
     for _ in range(count):
         log.write(LINE)
 
@@ -24,9 +27,7 @@ def _write(path: str, count: int, max_bytes: int = 0) -> None:
 def test_threads_do_not_mix_their_lines(tmp_path: Path) -> None:
     """Half a line of one in a line of another would lose both."""
     log = LogFile(tmp_path / "calls.jsonl")
-    threads = [
-        threading.Thread(target=lambda: [log.write(LINE) for _ in range(50)]) for _ in range(8)
-    ]
+    threads = [threading.Thread(target=_lines_into, args=(log, 100)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
