@@ -16,8 +16,7 @@ _PIECE: Final = 1 << 20
 _MOST_FINISHES: Final = 16
 
 _USAGE = (b'"usage"', b'"usageMetadata"')
-_FINISH = (b'"finish_reason"', b'"finishReason"', b'"stop_reason"')
-_NO_FINISH = re.compile(rb'"(?:finish_reason|stop_reason)"\s*:\s*null')
+_FINISH = (b'_reason":"', b'_reason": "', b'"finishReason"')
 _SOME_FINISH = re.compile(rb'"(?:finish_reason|finishReason|stop_reason)"\s*:\s*"([^"\\]{1,64})"')
 _ERROR = re.compile(rb'"error"\s*:\s*[{"]|"type"\s*:\s*"(?:error|response\.failed)"')
 _TERMINAL = re.compile(

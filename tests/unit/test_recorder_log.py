@@ -35,7 +35,10 @@ def test_threads_do_not_mix_their_lines(tmp_path: Path) -> None:
     assert (tmp_path / "calls.jsonl").read_text().splitlines() == [LINE] * 400
 
 
-@pytest.mark.parametrize("max_bytes", [0, 5000], ids=["one-file", "set-aside"])
+@pytest.mark.parametrize(
+    "max_bytes",
+    [pytest.param(0, id="one-file", marks=pytest.mark.long), pytest.param(5000, id="set-aside")],
+)
 def test_processes_lose_no_line(tmp_path: Path, max_bytes: int) -> None:
     """Several workers share one log, also while one of them sets it aside."""
     path = tmp_path / "calls.jsonl"
