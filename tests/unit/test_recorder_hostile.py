@@ -133,7 +133,8 @@ def test_names_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("TOROUTER_ENVIRONMENT", "production")
     monkeypatch.setenv("TOROUTER_SERVICE", "web")
     with serving(whole(200, chat())) as server, httpx2.Client(base_url=server.url) as client:
-        record(client, path).get(f"/v1/models?key={KEY}", headers={"traceparent": "00-a-b-01"})
+        query = {"key": KEY}
+        record(client, path).get("/v1/models", params=query, headers={"traceparent": "00-a-b-01"})
     (line,) = lines(path)
     assert line["torouter.key.name"] == "prod-web"
     assert line["torouter.environment"] == "production"
