@@ -313,8 +313,7 @@ def _window(store: "Store", start: str, end: str, place: ZoneInfo, margin: timed
     if failed.frame.empty:
         return analysis.quiet(asked, _material(store, asked, timedelta(0), _nothing(store)))
     frame = failed.frame.assign(asked_id=_names(failed.frame))
-    usage = store.rows("usage", Filter(window=asked), limit=0).frame.assign(asked_id="")
-    found = _found(frame, usage)
+    found = replace(_nothing(store), calls=frame)
     material = _material(store, asked, margin, found)
     cases = _cases(list(dict.fromkeys(frame["asked_id"])), found, material)
     made = analysis.many(cases, [], material, noun="attempt")
@@ -333,9 +332,6 @@ def _names(frame: pd.DataFrame) -> "pd.Series":
 
 
 def _nothing(store: "Store") -> Found:
+    """What no id stands for: no rows, in the columns of the tables."""
     frames = [store.rows(name, Filter(), limit=0).frame.assign(asked_id="") for name in ROWS]
     return Found(usage=frames[0], calls=frames[1], missing=[])
-
-
-def _found(calls: pd.DataFrame, usage: pd.DataFrame) -> Found:
-    return Found(calls=calls, usage=usage, missing=[])

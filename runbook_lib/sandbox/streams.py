@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from runbook_lib.sandbox import answers, bodies
+from runbook_lib.sandbox import bodies
 from runbook_lib.sandbox.answers import Answer
 from runbook_lib.sandbox.prices import Tokens
 
@@ -173,8 +173,3 @@ def error_event(answer: Answer, *, named: bool) -> bytes:
     if answer.protocol == "anthropic":
         content = {"type": "error", **content}
     return event(content, "error" if named else "", tight=True)
-
-
-def is_stream(answer: Answer) -> bool:
-    """Tell whether the answer is a stream of events."""
-    return answer.content_type == answers.STREAM

@@ -101,12 +101,6 @@ class Store:
             return None
         return clock.Window(start=held.first_at, end=held.last_at + timedelta(microseconds=1))
 
-    def holds(self, sha256: str, *, account: str = "") -> bool:
-        """Tell whether a file of this content was taken in for this account."""
-        return any(
-            taken["sha256"] == sha256 and taken["account"] == account for taken in self._state.taken
-        )
-
     @contextmanager
     def staging(self) -> Iterator[Path]:
         """Give readers of files a folder in the lake for what they stage.
