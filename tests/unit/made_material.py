@@ -9,7 +9,7 @@ import pandas as pd
 from runbook_lib import schema
 from runbook_lib.analysis.material import Material
 from runbook_lib.clock import Window
-from runbook_lib.runbooks import MINUTES_BY
+from runbook_lib.runbooks.incidents import MINUTES_BY
 
 START = datetime(2026, 11, 24, 5, 30, tzinfo=UTC)
 FAILED = ("refused", "broken", "no_answer")

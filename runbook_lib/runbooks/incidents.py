@@ -1,4 +1,4 @@
-"""One public function a notebook: ask the store, hand small frames to the analysis, report."""
+"""Triage: why a request failed, or what failed in a window."""
 
 import re
 from collections.abc import Sequence
@@ -13,13 +13,11 @@ import pandas as pd
 from runbook_lib import clock, report
 from runbook_lib.analysis import case
 from runbook_lib.analysis import triage as analysis
-from runbook_lib.analysis.inputs import findings_of_inputs
 from runbook_lib.analysis.material import Matched, Material
-from runbook_lib.analysis.rules import worst_first
-from runbook_lib.analysis.words import counted
 from runbook_lib.clock import Window
 from runbook_lib.errors import InputError, MissingInputError, ParameterError
-from runbook_lib.findings import Coverage, Report
+from runbook_lib.findings import Report
+from runbook_lib.runbooks.shared import finished, held
 from runbook_lib.schema import ROWS
 from runbook_lib.store import Filter, Found
 
@@ -102,43 +100,7 @@ def triage(
         made = _ids(store, _asked(request_id), margin)
     asked = {"request_id": request_id if isinstance(request_id, str) else list(request_id)}
     given = {"start": start, "end": end, "window_hours": window_hours}
-    return _finished(made, store, {**asked, **given, "timezone": timezone, "now": now})
-
-
-def _finished(made: Report, store: "Store", parameters: dict[str, object]) -> Report:
-    """Add what every report says of its data, its parameters and its time."""
-    asked = next((item.window for item in made.findings), None)
-    spans = {name: store.span(name) for name in ROWS}
-    about = findings_of_inputs(store.intake.inputs, asked, spans)
-    timezone = str(parameters["timezone"])
-    return replace(
-        made,
-        findings=worst_first([*made.findings, *about]),
-        inputs=store.intake.inputs,
-        parameters=parameters,
-        timezone=timezone,
-        now=_now(store, str(parameters["now"]), clock.zone(timezone)),
-        sample_data=store.sample,
-        coverage=_with_rejects(made.coverage, store),
-    )
-
-
-def _now(store: "Store", text: str, place: ZoneInfo) -> datetime:
-    if text:
-        return clock.from_parameter("now", text, place)
-    held = _span(store)
-    if store.sample and held is not None:
-        return held.end
-    return datetime.now(UTC)
-
-
-def _with_rejects(coverage: Coverage, store: "Store") -> Coverage:
-    lost = [
-        f"{counted(item.rejected, 'record')} of {item.name} could not be read"
-        for item in store.intake.inputs
-        if item.rejected
-    ]
-    return replace(coverage, partial=[*coverage.partial, *lost])
+    return finished(made, store, {**asked, **given, "timezone": timezone, "now": now})
 
 
 def _asked(request_id: str | Sequence[str]) -> list[str]:
@@ -294,20 +256,12 @@ def _with(frame: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
     return both.drop_duplicates(["account", "source_file", "row_number"], ignore_index=True)
 
 
-def _span(store: "Store") -> Window | None:
-    """The span of usage and calls together, None where there are neither."""
-    spans = [span for span in map(store.span, ROWS) if span is not None]
-    if not spans:
-        return None
-    return Window(start=min(span.start for span in spans), end=max(span.end for span in spans))
-
-
 def _window(store: "Store", start: str, end: str, place: ZoneInfo, margin: timedelta) -> Report:
-    held = _span(store)
-    if held is None:
+    span = held(store)
+    if span is None:
         raise MissingInputError("There are no rows here", hint="take in a usage export or call log")
-    first = clock.from_parameter("start", start, place) if start else held.start
-    last = clock.from_parameter("end", end, place) if end else held.end
+    first = clock.from_parameter("start", start, place) if start else span.start
+    last = clock.from_parameter("end", end, place) if end else span.end
     asked = Window(start=first, end=last)
     failed = store.rows("calls", Filter(window=asked, failed=True), limit=MOST_IDS, order="newest")
     if failed.frame.empty:
