@@ -70,7 +70,8 @@ def _do_now(report: findings.Report) -> str:
 
 def _facts(report: findings.Report) -> list[tuple[str, str]]:
     verdict = report.verdict
-    told = [("Cause", verdict.cause or "several"), ("Code", verdict.code or "")]
+    cause = "" if verdict.cause in words.ANSWERS else verdict.cause or "several"
+    told = [("Cause", cause), ("Code", verdict.code or "")]
     told += [("Must act", words.domain(verdict.domain)), *report.summary]
     return [(label, markup.text(value)) for label, value in told if value]
 

@@ -41,6 +41,22 @@ NOT_FAILED = frozenset(
 )
 """Causes of that kind."""
 
+ANSWERS = {
+    "client_passes": (
+        "Nothing to change.",
+        "The client did what a correct one does, in every case.",
+    ),
+    "client_deviates": (
+        "Change the client before the next incident does it.",
+        "What it does, what a correct one does and what the difference costs stand below.",
+    ),
+    "client_untested": (
+        "Nothing is proved yet.",
+        "The client could not be tested; the first finding says why.",
+    ),
+}
+"""Verdicts that are about no failed request: what to do, and why."""
+
 NOTHING_TO_RETRY = ("Nothing to retry.", "The request was answered whole.")
 """Said where nothing failed."""
 
@@ -58,16 +74,18 @@ SEVERITIES = ("critical", "high", "medium", "low", "info")
 
 
 def retry(cause: str | None, rule: str | None) -> tuple[str, str]:
-    """Tell in words whether to send again.
+    """Tell in words whether to send again, or what else the verdict asks for.
 
     Args:
-        cause: Cause of the verdict; "unknown" where none could be named, None where several stand
-            beside each other.
+        cause: Cause of the verdict, or its name in `ANSWERS`; "unknown" where none could be named,
+            None where several stand beside each other.
         rule: never, window, after or backoff; None where the contract gives none.
 
     Returns:
         An order such as "Do not retry.", and the reason for it.
     """
+    if cause in ANSWERS:
+        return ANSWERS[cause]
     if cause in NOT_FAILED:
         return ODD
     if rule in RETRIES:
@@ -104,7 +122,8 @@ def lines(report: Mapping[str, Any], *, most: int = 6) -> list[str]:
     told = [f"{GRADES[verdict['grade']].upper()}: {verdict['title']}{sample}"]
     told.append(" ".join(retry(verdict["cause"], verdict["retry"])))
     cause = " ".join(part for part in (verdict["cause"], verdict["code"]) if part)
-    told.append(f"Cause: {cause or 'several'}. Must act: {domain(verdict['domain'])}.")
+    why = "" if verdict["cause"] in ANSWERS else f"Cause: {cause or 'several'}. "
+    told.append(f"{why}Must act: {domain(verdict['domain'])}.")
     told += _finding_lines(report["findings"], most)
     told += [f"Not whole: {reason}" for reason in coverage["partial"]]
     step = first_step(report)
