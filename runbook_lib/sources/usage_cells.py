@@ -169,8 +169,12 @@ def moment(cell: str, zone: ZoneInfo | None) -> int:
     return value
 
 
+@lru_cache(maxsize=256)
 def reader(column: str, *, comma: bool, zone: ZoneInfo | None) -> Callable[[str], Cell]:
-    """Give the function that reads the cells of a column of `usage`."""
+    """Give the function that reads the cells of a column of `usage`.
+
+    The same one each time: the console's list asks for every cell, and what it remembers stays.
+    """
     if column == "ts":
         return lambda cell: moment(cell, zone)
     if column in usage_names.MONEY:
