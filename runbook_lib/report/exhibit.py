@@ -4,11 +4,15 @@ from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
 from runbook_lib import clock, findings, money, redact
-from runbook_lib.report import figures, markup, minutes, tables, timeline
+from runbook_lib.report import figures, heat, markup, minutes, tables, timeline
 
 Drawer = Callable[..., figures.Picture]
 
-CHARTS: dict[str, Drawer] = {"timeline": timeline.picture, "minutes": minutes.picture}
+CHARTS: dict[str, Drawer] = {
+    "timeline": timeline.picture,
+    "minutes": minutes.picture,
+    "heat": heat.picture,
+}
 """How each chart is drawn: frame and zone in, picture out."""
 
 
