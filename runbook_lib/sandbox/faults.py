@@ -7,7 +7,7 @@ is posted to the sandbox and waits for requests that fit. Written out it is one 
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from random import Random
@@ -26,10 +26,16 @@ _REFUSED_S = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One fault; exactly one of its effects is set, see `faults.toml`."""
+    """One fault; exactly one of its effects is set, see `faults.toml`.
+
+    Attributes:
+        leaves: What is left of a real answer: `good` is one that every client must read, `text` one
+            whose whole text is there while a careful client may refuse it; empty for neither.
+    """
 
     name: str
     what: str
+    leaves: str = ""
     problem: str = ""
     upstream: int = 0
     refusal: Mapping[str, Any] | None = None
@@ -175,6 +181,33 @@ class _Use:
     since: int | None = None
 
 
+@dataclass(slots=True)
+class _Script:
+    """Rules of one key, used up in order: an attempt meets the first that is not used up.
+
+    Its chance is its own, so what one key meets does not hang on what others do meanwhile. An
+    attempt that chance spares is clean; it does not fall through to the next rule.
+    """
+
+    rules: Sequence[Rule]
+    chance: Random
+    uses: list[_Use]
+
+    def meets(self, model: str, at: int) -> Rule | None:
+        """Tell which rule an attempt meets; None for none."""
+        for rule, use in zip(self.rules, self.uses, strict=True):
+            over = rule.for_s and use.since is not None
+            over = over and at - (use.since or 0) >= rule.for_s * ticks.SECOND
+            if rule.model not in ("", model) or over or (rule.times and use.hits >= rule.times):
+                continue
+            if rule.p < 1 and self.chance.random() >= rule.p:
+                return None
+            use.hits += 1
+            use.since = at if use.since is None else use.since
+            return rule
+        return None
+
+
 @dataclass(slots=True, kw_only=True)
 class Planted:
     """The rules that are in force, and how often each has hit.
@@ -188,6 +221,22 @@ class Planted:
     rules: list[Rule] = field(default_factory=list)
     _uses: dict[int, _Use] = field(default_factory=dict)
     _by_header: dict[tuple[str, str], _Use] = field(default_factory=dict)
+    _scripts: dict[str, _Script] = field(default_factory=dict)
+
+    def script(self, key: str, rules: Sequence[Rule], chance: Random) -> None:
+        """Let a key meet these rules in order, and no other rule.
+
+        Args:
+            key: Name of the key.
+            rules: Only `name`, `times`, `for_s`, `p` and `model` count.
+            chance: Where their probabilities are drawn from.
+
+        Raises:
+            ParameterError: there is no such fault.
+        """
+        for rule in rules:
+            self.find(rule.name)
+        self._scripts[key] = _Script(rules, chance, [_Use() for _ in rules])
 
     def add(self, rules: Iterable[Rule]) -> None:
         """Put rules in force.
@@ -206,6 +255,7 @@ class Planted:
         self.rules.clear()
         self._uses.clear()
         self._by_header.clear()
+        self._scripts.clear()
 
     def find(self, name: str) -> Fault:
         """Find a fault.
@@ -248,6 +298,9 @@ class Planted:
                 return _spanned(fault, rule)
             if rule.p >= 1:
                 del self._by_header[place]
+        if key in self._scripts:
+            met = self._scripts[key].meets(model, at)
+            return None if met is None else _spanned(self.known[met.name], met)
         for rule in self.rules:
             use = self._uses.setdefault(id(rule), _Use())
             if rule.fits(model=model, key=key, path=path, run=run) and self._counts(rule, use, at):

@@ -7,8 +7,10 @@ in life.
 
 import heapq
 import math
+from bisect import bisect
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from random import Random
 
 from runbook_lib.sandbox import ticks
@@ -86,17 +88,30 @@ class Service:
     old_share: float = 0.0
     doubles: float = 0.0
     logged: bool = True
-    _weights: tuple[int, ...] = field(init=False)
+    _hours: tuple[float, ...] = field(init=False)
+    _names: tuple[str, ...] = field(init=False)
+    _chances: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._weights = RHYTHMS[self.rhythm]
+        weights = RHYTHMS[self.rhythm]
+        self._hours = tuple(weight / sum(weights) for weight in weights)
+        self._names = tuple(self.models)
+        self._chances = tuple(accumulate(self.models.values()))
 
     def expected(self, at: int) -> float:
         """Calls to expect in the slot that begins at a tick."""
         day, into = divmod(at, ticks.DAY)
         share = self.weekend if (day + 3) % 7 >= 5 else 1.0
-        weight = self._weights[into // ticks.HOUR] / sum(self._weights)
-        return self.per_day * share * weight * self.load * SLOT / ticks.HOUR
+        return (
+            self.per_day * share * self._hours[into // ticks.HOUR] * self.load * SLOT / ticks.HOUR
+        )
+
+    def model(self, chance: Random) -> str:
+        """Draw a model by its weight, as `Random.choices` does."""
+        names, chances = self._names, self._chances
+        if len(names) == 1:
+            return names[0]
+        return names[bisect(chances, chance.random() * chances[-1], 0, len(names) - 1)]
 
 
 Event = Callable[[int], None]
@@ -142,6 +157,8 @@ class Fleet:
             self.at(at + SLOT, lambda now: self._plan(now, end), rank=1)
 
     def _poisson(self, mean: float) -> int:
+        if not mean:
+            return 0
         if mean > 30:
             return max(0, round(self._chance.gauss(mean, math.sqrt(mean))))
         left, count = math.exp(-mean), -1
@@ -177,10 +194,7 @@ class Fleet:
 
     def _draw(self, service: Service) -> Call:
         chance = self._chance
-        models = service.models
-        model = next(iter(models))
-        if len(models) > 1:
-            model = chance.choices(list(models), list(models.values()))[0]
+        model = service.model(chance)
         name = service.key
         if service.old_share and chance.random() < service.old_share:
             name = service.old_key

@@ -3,7 +3,9 @@
 The history ends at a fixed instant, never at the clock, and the same seed gives the same bytes.
 """
 
-from collections.abc import Iterable
+import gc
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,9 +77,22 @@ def make(
     for at in range(start - start % ticks.DAY, END, ticks.DAY):
         if (at // ticks.DAY + 3) % 7 == 0 and at > start:
             fleet.at(at + READINGS_HOUR * ticks.HOUR, lambda now: _note_balances(console, now))
-    fleet.run(start, END)
+    with _uncollected():
+        fleet.run(start, END)
     _note_balances(console, END)
     return History(console=console, log=fleet.log, tables=tables, start=start, end=END)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the garbage collector from going through a history that only grows: a sixth faster."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _note_balances(console: Console, at: int) -> None:

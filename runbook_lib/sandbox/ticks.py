@@ -6,6 +6,7 @@ days need no zone table. Nothing here asks the machine for the time.
 """
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 MILLI = 1_000
 SECOND = 1_000_000
@@ -64,7 +65,8 @@ def utc_time(at: int) -> str:
 
 def utc_millis(at: int) -> str:
     """Write a tick as a client's log does: "2026-11-24T05:31:40.300Z"."""
-    return f"{instant(at).isoformat(timespec='milliseconds')[:23]}Z"
+    whole, micros = divmod(at, SECOND)
+    return f"{_second(whole)}.{micros // MILLI:03d}Z"
 
 
 def utc_seconds(at: int) -> str:
@@ -74,5 +76,17 @@ def utc_seconds(at: int) -> str:
 
 def _trimmed(at: int) -> str:
     whole, micros = divmod(at, SECOND)
-    text = instant(whole * SECOND).isoformat()[:19]
+    text = _second(whole)
     return f"{text}.{micros:06d}".rstrip("0") if micros else text
+
+
+def _second(whole: int) -> str:
+    """Write seconds since 1970: "2026-11-24T05:31:40"; a history writes a million of them."""
+    day, left = divmod(whole, 86_400)
+    minutes, seconds = divmod(left, 60)
+    return f"{_day(day)}T{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}"
+
+
+@lru_cache(maxsize=1024)
+def _day(day: int) -> str:
+    return (_EPOCH + timedelta(days=day)).isoformat()[:10]
