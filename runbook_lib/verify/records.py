@@ -79,6 +79,8 @@ class Cell:
         deadline_s: Given to the client; seconds for one call, all attempts together.
         patience_s: Seconds the verifier waits beyond the deadline before it calls a call hung.
         calls: Calls made in this cell; at_once: how many of them at the same time.
+        every_s: Seconds from the start of one call to that of the next, where they are made one
+            after the other; 0 for at once.
         cancel_after_s: Seconds after which the call is cancelled (async cells); None for never.
         situation: Real state of the cell's key instead of faults: `cap_usd`, `window_5h_usd`,
             `balance_usd`, as text.
@@ -97,6 +99,7 @@ class Cell:
     place: Place = Place.GATEWAY
     calls: int = 1
     at_once: int = 1
+    every_s: float = 0.0
     cancel_after_s: float | None = None
     situation: Mapping[str, str] = field(default_factory=dict)
 
@@ -118,6 +121,8 @@ class Attempt:
         cost_usd: What the gateway billed for it; None for nothing.
         left: The client went away before the end.
         counter: Values of the headers by which SDKs count attempts.
+        call: Which of the cell's calls it belongs to, from 1, as its prompt tells (each call of a
+            cell asks something of its own); 0 where that cannot be told.
     """
 
     number: int
@@ -138,6 +143,7 @@ class Attempt:
     request_ids: Sequence[str] = ()
     left: bool = False
     counter: Mapping[str, str] = field(default_factory=dict)
+    call: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
