@@ -3,7 +3,8 @@
     RunbookError
     ├── ParameterError      a parameter has a value the runbook cannot work with      exit 2
     ├── InputError          a file or folder is not what it should be                 exit 2
-    │   └── UnknownSourceError   content of no known source                           exit 2
+    │   ├── UnknownSourceError   content of no known source                           exit 2
+    │   └── VectorError          cases of a verification that contradict themselves   exit 2
     ├── MissingInputError   a question needs data that nobody gave                    exit 2
     ├── RecordError         one record of a file cannot be used; readers count it     -
     ├── StoreError          the lake cannot be read or written                        exit 4
@@ -56,6 +57,15 @@ class UnknownSourceError(InputError):
         )
 
 
+class VectorError(InputError):
+    """A file of cases for a verification cannot be used: broken, or it contradicts itself."""
+
+    def __init__(self, path: str | Path, case: str, field: str, *, hint: str) -> None:
+        self.case, self.field = case, field
+        place = f"in case {case!r}, field {field!r}" if case else f"in {field}"
+        super().__init__(path, f"cannot be used, {place}", hint=hint)
+
+
 class MissingInputError(RunbookError):
     """A question needs data that nobody gave."""
 
@@ -67,10 +77,16 @@ class MissingInputError(RunbookError):
 
 
 class RecordError(RunbookError):
-    """One record of a file cannot be used; the reader counts its reason and goes on."""
+    """One record of a file cannot be used; the reader counts its reason and goes on.
 
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
+    Attributes:
+        reason: Why, in the same words for every record alike.
+        field: The column that cannot be read; empty where it is not one column.
+        value: What stands there, as found; show it only through `stage.short`.
+    """
+
+    def __init__(self, reason: str, *, field: str = "", value: object = None) -> None:
+        self.reason, self.field, self.value = reason, field, value
         super().__init__(reason)
 
 
