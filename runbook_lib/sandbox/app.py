@@ -4,12 +4,13 @@
 """
 
 import asyncio
+import time
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runbook_lib.errors import ParameterError
-from runbook_lib.sandbox import faults, front, ticks, wire
+from runbook_lib.sandbox import faults, front, lanes, ticks, wire
 from runbook_lib.sandbox.faults import Fault
 from runbook_lib.sandbox.live import Live, Seen
 from runbook_lib.sandbox.replies import Reply, Stop
@@ -45,6 +46,8 @@ class GatewayApp:
             await call.run()
         except ConnectionResetError:
             call.seen.line["left"] = True
+        finally:
+            call.seen.ended = call.seen.ended or time.monotonic()
 
 
 class _Call:
@@ -59,12 +62,13 @@ class _Call:
         """Read, judge, answer."""
         head = wire.head(self.scope)
         live = self.live
-        request, with_usage = wire.request(
-            head, await self._body(head), live.chance, pace=live.pace
-        )
+        body = await self._body(head)
+        chance = live.chance_of(wire.secret(head))
+        request, with_usage = wire.request(head, body, chance, pace=live.pace)
         key = live.key_name(request.secret)
         run = head.headers.get(wire.RUN, "")
         self._note(head, request.model, key, run)
+        lanes.arrived(self.scope["state"], self.seen, body)
         try:
             fault = live.faults.hit(
                 head.headers.get(faults.HEADER, ""),
@@ -124,6 +128,7 @@ class _Call:
         )
 
     def _judged(self, reply: Reply, fault: Fault | None) -> None:
+        self.seen.reply, self.seen.fault = reply, fault
         self.seen.line |= {
             "status": None if fault is not None and fault.socket else reply.status,
             "code": reply.answer.code if reply.answer is not None else "",
@@ -150,6 +155,8 @@ class _Call:
             return
         await self._wait(reply.end, quick=reply.status != 200)
         self.seen.line["bytes_out"] = await front.play(fault.socket, reply, transport)
+        if transport.is_closing():
+            self.seen.ended = time.monotonic()
         await self._until_gone()
 
     async def _until_gone(self) -> None:
@@ -207,8 +214,13 @@ class _Call:
             await self._send(b"", more=True)
             await asyncio.sleep(0.01)  # let the bytes leave before the end
             front.reset(transport) if reply.stop is Stop.RESET else transport.close()
+            self.seen.ended = time.monotonic()
         await self._until_gone()
 
     async def _send(self, body: bytes, *, more: bool) -> None:
+        if body and more:
+            self.seen.first = self.seen.first or time.monotonic()
+        if self.scope["state"][front.TRANSPORT].is_closing():
+            raise ConnectionResetError
         await self.send({"type": "http.response.body", "body": body, "more_body": more})
         self.seen.line["bytes_out"] += len(body)

@@ -96,6 +96,17 @@ def listen(port: int) -> socket.socket:
     Raises:
         OSError: the port is taken.
     """
+    made = take(port)
+    made.listen(512)
+    return made
+
+
+def take(port: int) -> socket.socket:
+    """Take a port of loopback without listening: whoever connects is refused.
+
+    Raises:
+        OSError: the port is taken.
+    """
     made = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -103,7 +114,6 @@ def listen(port: int) -> socket.socket:
     except OSError:
         made.close()
         raise
-    made.listen(512)
     return made
 
 

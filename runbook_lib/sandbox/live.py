@@ -4,6 +4,7 @@ Nothing of the gateway is modelled here; this holds together what a server needs
 """
 
 import json
+import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -67,9 +68,25 @@ _WORDS = [
 
 @dataclass(slots=True)
 class Seen:
-    """One attempt as the server saw it: a line of `GET /sandbox/log`."""
+    """One attempt as the server saw it: a line of `GET /sandbox/log`.
+
+    Attributes:
+        at: When its request had come; seconds of the machine's own clock (`time.monotonic`), as
+            the two below, so that another process of this machine can be compared.
+        first: When the first byte of a streamed body left; None for none.
+        ended: When the answer had left, or the caller; None while it is under way.
+        reply: What was to be sent; None where nothing was.
+        fault: The fault it met; None for none.
+        call: Number of the call that its body names, see `lanes.CALL`; 0 for none.
+    """
 
     line: dict[str, Any]
+    at: float = 0.0
+    first: float | None = None
+    ended: float | None = None
+    reply: Reply | None = None
+    fault: Fault | None = None
+    call: int = 0
 
     def text(self) -> str:
         """Write it as JSON."""
@@ -95,12 +112,17 @@ class Live:
     chance: Random
     faults: Planted
     log: deque[Seen] = field(default_factory=lambda: deque(maxlen=MOST_LINES))
+    own_chance: dict[str, Random] = field(default_factory=dict)
+    """Name of a key → chance of its own: its answers are the same whatever others ask."""
+
     _number: Iterator[int] = field(default_factory=lambda: count(1))
+    _names: dict[str, str] = field(default_factory=dict)
 
     def note(self, **fields: Any) -> Seen:
         """Begin the log line of an attempt."""
         at = self.clock.now()
-        seen = Seen({"number": next(self._number), "time": ticks.utc_time(at), **fields})
+        line = {"number": next(self._number), "time": ticks.utc_time(at), **fields}
+        seen = Seen(line, at=time.monotonic())
         self.log.append(seen)
         return seen
 
@@ -109,7 +131,13 @@ class Live:
         if not secret:
             return ""
         held = self.console.gateway.keys.values()
-        return next((key.name for key in held if key.secret == secret), "")
+        if secret not in self._names and len(self._names) < len(held):
+            self._names = {key.secret: key.name for key in held}
+        return self._names.get(secret, "")
+
+    def chance_of(self, secret: str | None) -> Random:
+        """Give the chance that decides what a caller is answered."""
+        return self.own_chance.get(self.key_name(secret), self.chance)
 
     def ask(self, request: Request, fault: Fault | None, *, with_usage: bool = False) -> Reply:
         """Let the gateway judge a request, and write its reply.
@@ -147,7 +175,7 @@ class Live:
 
     def _said(self, request: Request) -> str:
         words = max(1, request.tokens.output)
-        first = self.chance.randrange(len(_WORDS))
+        first = self.chance_of(request.secret).randrange(len(_WORDS))
         return " ".join(_WORDS[(first + n) % len(_WORDS)] for n in range(words))
 
     def _spoiled(self, reply: Reply, fault: Fault | None) -> Reply:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from runbook_lib.errors import ParameterError
-from runbook_lib.sandbox import faults, front, leaving, live
+from runbook_lib.sandbox import faults, front, lanes, leaving, live
 from runbook_lib.sandbox.admin import Admin
 from runbook_lib.sandbox.app import GatewayApp
 from runbook_lib.sandbox.live import Live
@@ -64,18 +64,19 @@ class Sandbox:
         listening: Where it listens.
     """
 
-    def __init__(self, running: Live, folder: Path, *, port: int = 0) -> None:
+    def __init__(self, running: Live, folder: Path, *, port: int = 0, leaves: bool = True) -> None:
         """Take the port; nothing is answered before `run`.
 
         Args:
             running: The gateway.
             folder: Where it leaves its files.
             port: Port; 0 for a free one.
+            leaves: Whether it leaves files at its end.
 
         Raises:
             ParameterError: the port cannot be had.
         """
-        self.live, self.folder = running, folder
+        self.live, self.folder, self._leaves = running, folder, leaves
         try:
             self._listener = front.listen(port)
         except (OSError, OverflowError) as error:
@@ -105,9 +106,17 @@ class Sandbox:
         Raises:
             OSError: the files cannot be written.
         """
-        asyncio.run(self._run(told))
+        asyncio.run(self.serve(told))
 
-    async def _run(self, told: Callable[[Listening], None] | None) -> None:
+    async def serve(self, told: Callable[[Listening], None] | None = None) -> None:
+        """Do the same within a running loop.
+
+        Args:
+            told: Called once it listens.
+
+        Raises:
+            OSError: the files cannot be written.
+        """
         broken = await asyncio.start_server(_no_handshake, sock=self._broken)
         try:
             with self._until_signal():
@@ -118,7 +127,8 @@ class Sandbox:
             self.server.no_longer()
             broken.close()
             self._listener.close()
-            leaving.write(self.live, self.folder, to_the_end=True)
+            if self._leaves:
+                leaving.write(self.live, self.folder, to_the_end=True)
 
     @contextlib.contextmanager
     def _until_signal(self) -> Iterator[None]:
@@ -137,10 +147,10 @@ class Sandbox:
 
 
 async def _no_handshake(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Break every TLS handshake with an alert, as a server without a fitting certificate does."""
+    """Break every TLS handshake with an alert."""
     with contextlib.suppress(OSError):
         await reader.read(1)
-        writer.write(b"\x15\x03\x01\x00\x02\x02\x28")
+        writer.write(lanes.ALERT)
         await writer.drain()
         writer.close()
 
@@ -153,6 +163,7 @@ def make(
     pace: float = live.PACE,
     speed: float = 1.0,
     planted: Path | None = None,
+    leaves: bool = True,
 ) -> Sandbox:
     """Make a sandbox that begins now.
 
@@ -163,6 +174,7 @@ def make(
         pace: Times the usual time of a model; 0 answers at once.
         speed: Seconds of the sandbox in one real second.
         planted: TOML file with faults and rules; None for none.
+        leaves: Whether it leaves files at its end.
 
     Returns:
         The sandbox; it holds its port and answers once it runs.
@@ -183,4 +195,4 @@ def make(
         made, rules = faults.read(text)
         running.faults.known |= {fault.name: fault for fault in made}
         running.faults.add(rules)
-    return Sandbox(running, folder, port=port)
+    return Sandbox(running, folder, port=port, leaves=leaves)
