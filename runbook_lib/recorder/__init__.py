@@ -1,16 +1,22 @@
-"""Record every attempt of a client as a line of the call log.
+"""Record every attempt of a client as a line of the call log: one line in your code.
 
     from runbook_lib.recorder import record
 
     client = record(OpenAI(), "calls.jsonl", key_name="prod-web", environment="production")
+    client = record(AsyncOpenAI(), "calls.jsonl")
+    client = record(Anthropic(), "calls.jsonl")          # or AsyncAnthropic
+    client = record(genai.Client(), "calls.jsonl")       # its `aio` too
+    client = record(httpx.Client(), "calls.jsonl")       # or AsyncClient; httpx2 as well
+
+Names that are left out come from `TOROUTER_KEY_NAME`, `TOROUTER_ENVIRONMENT`, `TOROUTER_SERVICE`.
 
 The SDKs show the id of their last attempt only, and nothing of a stream that breaks. The recorder
-sits below their retries. It changes nothing of what the caller sees, with two bounds: the body of a
-refused stream is read before it is handed on (64 KiB, two seconds), since nobody else would read
-it, and what is asked for by `stop_sticky`.
+sits below their retries. The caller sees the same bytes, objects and exceptions as without it. What
+can change is time: a refused stream that is closed unread, as SDKs do before they try again, is
+read for two seconds at most, since nobody else would learn its code. And `stop_sticky` changes what
+it is asked to.
 """
 
-import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,8 +36,12 @@ Client = TypeVar("Client")
 _TRANSPORT, _MOUNTS = "_transport", "_mounts"
 _HOLDERS = ("_client", "_httpx_client", "_async_httpx_client")
 _INNER = ("_api_client",)
-_PER_LOOP, _MADE_PER_LOOP, _OTHER = "_inner_client_cls", "_loop_clients", "_use_aiohttp"
-_LOG = logging.getLogger(__name__)
+_PER_LOOP, _MADE_PER_LOOP = "_inner_client_cls", "_loop_clients"
+_ELSEWHERE = (
+    ("_use_aiohttp", "aiohttp", "httpx_async_client=httpx.AsyncClient()"),
+    ("_use_google_auth_sync", "requests", "httpx_client=httpx.Client()"),
+)
+"""How google-genai tells that it goes around httpx, over what, and the option that ends it."""
 
 
 def record(
@@ -55,15 +65,18 @@ def record(
         environment: As "production"; left out, `TOROUTER_ENVIRONMENT`.
         service: Who calls; left out, `TOROUTER_SERVICE`.
         stop_sticky: Set the response header `x-should-retry: false` on a 429 that waiting cannot
-            cure soon, so that the SDKs stop; the line then says `torouter.stopped_retry`.
+            cure soon, so that the SDKs stop; the line then says `torouter.stopped_retry`. A 429 is
+            then read before the SDK sees it, as long as the client's own timeout allows. OpenAI's
+            and Anthropic's SDK obey the header, google-genai does not know it.
         max_bytes: Size at which the file is set aside under a dated name; 0 for never.
         daily: Set the file aside when its day (UTC) is over.
 
     Returns:
-        The same client. One that is recorded already stays as it is.
+        The same client. One that is recorded already takes the new log and names.
 
     Raises:
-        ParameterError: nothing in the client can be recorded.
+        ParameterError: nothing in the client can be recorded, or some of its calls could not, as
+            those of google-genai where aiohttp is installed.
 
     Source: contract §5 (M) for the ids, `x-should-retry` as measured on both SDKs (M).
     """
@@ -99,8 +112,7 @@ def _http_clients(client: Any) -> Iterator[tuple[str, Any]]:
                 return
     for name in _INNER:
         if (inner := getattr(client, name, None)) is not None:
-            if getattr(inner, _OTHER, bool)():
-                _LOG.warning("Async calls of this client go through aiohttp and are not recorded.")
+            _check_all_is_seen(inner)
             yield from _http_clients(inner)
             return
     for name in _HOLDERS:
@@ -109,10 +121,24 @@ def _http_clients(client: Any) -> Iterator[tuple[str, Any]]:
             yield from _http_clients(held)
 
 
+def _check_all_is_seen(inner: Any) -> None:
+    """Refuse a google-genai client some of whose calls would go around the recorder.
+
+    Raises:
+        ParameterError: it sends them over another library.
+    """
+    for name, library, option in _ELSEWHERE:
+        if getattr(inner, name, bool)():
+            hint = f"it http_options=HttpOptions({option}), so that these calls can be recorded"
+            raise ParameterError("client", f"google-genai over {library}", hint=hint)
+
+
 def _wrap(library: str, held: Any, settings: Settings) -> None:
     sync, stream, async_, async_stream = kinds(library)
 
     def wrapped(inner: Any) -> Any:
+        if isinstance(inner, Recorded):
+            inner.settings = settings
         if inner is None or isinstance(inner, Recorded):
             return inner
         if hasattr(inner, "handle_async_request"):
@@ -129,7 +155,7 @@ def _wrap(library: str, held: Any, settings: Settings) -> None:
 
 def _wrap_per_loop(library: str, held: Any, settings: Settings) -> None:
     """Wrap the clients that google-genai makes inside its own, one for each event loop."""
-    make = getattr(held, _PER_LOOP, None)
+    make = getattr(type(held), _PER_LOOP, None)
     if make is None:
         return
 
@@ -138,6 +164,6 @@ def _wrap_per_loop(library: str, held: Any, settings: Settings) -> None:
         _wrap(library, client, settings)
         return client
 
-    setattr(held, _PER_LOOP, made)
+    setattr(held, _PER_LOOP, made)  # in the place of what an earlier recorder put there
     for client in list(getattr(held, _MADE_PER_LOOP, {}).values()):
         _wrap(library, client, settings)

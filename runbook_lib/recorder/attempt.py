@@ -2,25 +2,30 @@
 
 import json
 import logging
-import math
+import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from runbook_lib import contract
 from runbook_lib.classifier import classify
 from runbook_lib.recorder import calls, facts
+from runbook_lib.recorder.ending import Ending, pairs
 from runbook_lib.recorder.log import LogFile
 from runbook_lib.recorder.scan import Scanner
 
 _LOG = logging.getLogger(__name__)
-OWN_FAULTS: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, OSError)
+_OWN_FAULTS: Final = (
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, OSError),
+    *(RecursionError, MemoryError),
+)
 """What a strange request or answer could make our own reading fail with; never the caller's."""
 
-_AGAIN = frozenset({408, 409, 425, 429})
-_STICKY = (contract.Retry.NEVER, contract.Retry.WINDOW)
-_LEFT = frozenset({"CancelledError", "Cancelled", "GeneratorExit", "KeyboardInterrupt"})
+_AGAIN: Final = frozenset({408, 409, 425, 429})
+_MOVED: Final = frozenset({301, 302, 303, 307, 308, 401})
+_STICKY: Final = (contract.Retry.NEVER, contract.Retry.WINDOW)
+_TO_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,28 +46,29 @@ class Settings:
 class Attempt:
     """Watches one attempt and writes its line once.
 
+    As a context it is the reading of a body: what ends the block is how the attempt ended.
+
     Args:
         settings: Of the recorder.
         request: Request of httpx or httpx2.
 
     Attributes:
-        stream_asked: Whether the request asks for a stream.
+        status: Of the answer; None before it, or without one.
     """
 
     def __init__(self, settings: Settings, request: Any) -> None:
-        self._settings = settings
+        self.status: int | None = None
+        self._settings, self._request = settings, request
         self._line: dict[str, Any] = {}
         self._call: calls.Call | None = None
         self._scanner: Scanner | None = None
         self._raw: Any = ()
-        self._plain: dict[str, str] = {}
-        self._status: int | None = None
         self._ttft: float | None = None
-        self._events = self._written = self.stream_asked = self.stopped = False
+        self._events = self._written = self._stream_asked = False
         self._at = time.time()
         try:
             self._read_request(request)
-        except OWN_FAULTS as fault:
+        except _OWN_FAULTS as fault:
             _own_fault(fault)
         self._begun = time.perf_counter()
 
@@ -71,9 +77,13 @@ class Attempt:
         body = getattr(request, "_content", None)
         number = sent.get("x-stainless-retry-count", "")
         resend = int(number) if number.isdecimal() and len(number) < 6 else None
-        mark = hash((request.method, str(url), body))
-        self._call, attempt, count = calls.joined(id(self._settings), resend, mark)
-        found, self.stream_asked = facts.asked(url.path, body)
+        self._call, attempt, count = calls.joined(
+            id(self._settings),
+            resend,
+            mark=hash((request.method, str(url), body)),
+            sent=request.extensions.get("timeout"),
+        )
+        found, self._stream_asked = facts.asked(url.path, body)
         self._line = {
             "ts": "",
             **self._settings.fixed,
@@ -85,42 +95,42 @@ class Attempt:
             "url.path": facts.clean(url.path, 500),
             **found,
         }
-        for name, field in (("traceparent", "traceparent"), ("user-agent", "user_agent.original")):
-            if value := sent.get(name):
-                self._line[field] = facts.clean(value)
+        if agent := sent.get("user-agent"):
+            self._line["user_agent.original"] = facts.clean(agent)
+        if span := _current_span():
+            self._line["traceparent"] = span
 
     def answered(self, response: Any) -> None:
         """Note status and headers of the answer."""
+        packed = ""
         try:
-            self._status = int(response.status_code)
+            self.status = int(response.status_code)
             self._raw = response.headers.raw
-            found, self._plain, note = facts.headers(self._raw)
+            found, plain, note = facts.headers(self._raw)
             self._line |= found
             if note:
                 self._line["torouter.recorder.note"] = note
-        except OWN_FAULTS as fault:
+            self._events = "event-stream" in plain.get("content-type", "").lower()
+            packed = plain.get("content-encoding", "").strip().lower()
+        except _OWN_FAULTS as fault:
             _own_fault(fault)
-        kind = self._plain.get("content-type", "").lower()
-        self._events = "event-stream" in kind
-        packed = self._plain.get("content-encoding", "").strip().lower()
         self._scanner = Scanner(encoding=packed, events=self._events)
 
-    def wants_body(self) -> bool:
-        """Tell whether the body must be read now, as an SDK may never read it."""
-        refused = self._status is not None and self._status >= 400
-        return refused and (
-            self.stream_asked or (self._settings.stop_sticky and self._status == 429)
-        )
+    @property
+    def may_be_sticky(self) -> bool:
+        """Whether the body must be known before the SDK sees the answer."""
+        return self._settings.stop_sticky and self.status == 429
 
     def stop_if_sticky(self, response: Any, body: bytes) -> None:
         """Mark a 429 that waiting cannot cure, if the user wants that."""
-        if not self._settings.stop_sticky or self._status != 429:
+        if not self.may_be_sticky:
             return
         try:
-            if classify(429, body, _pairs(self._raw)).retry in _STICKY:
+            if classify(429, body, pairs(self._raw)).retry in _STICKY:
                 response.headers[contract.SHOULD_RETRY_HEADER] = "false"
-                self._line["torouter.stopped_retry"] = True
-        except OWN_FAULTS as fault:
+                if "x-goog-api-client" not in self._request.headers:  # does not know it
+                    self._line["torouter.stopped_retry"] = True
+        except _OWN_FAULTS as fault:
             _own_fault(fault)
 
     def fed(self, chunk: bytes) -> None:
@@ -130,11 +140,18 @@ class Attempt:
         if self._scanner is not None and not self._written:
             try:
                 self._scanner.feed(chunk)
-            except OWN_FAULTS as fault:
+            except _OWN_FAULTS as fault:
                 _own_fault(fault)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        left = isinstance(error, GeneratorExit)
+        self.over(None if left else error, left=left)
+
     def over(self, error: BaseException | None = None, *, left: bool = False) -> None:
-        """Write the line.
+        """Write the line, if it is not written yet.
 
         Args:
             error: What ended the attempt; None when the body came to its end.
@@ -145,106 +162,55 @@ class Attempt:
         self._written = True
         lasted = time.perf_counter() - self._begun
         try:
-            self._finish(error, left=left)
-            self._line["ts"] = datetime.fromtimestamp(self._at, UTC).isoformat("T", "microseconds")
-            self._line["duration_ms"] = round(lasted * 1000, 3)
-            if self._ttft is not None and (self.stream_asked or self._events):
-                self._line["ttft_ms"] = round(self._ttft * 1000, 3)
-            self._settings.log.write(json.dumps(self._line, ensure_ascii=False))
-        except OWN_FAULTS as fault:
+            self._finish("" if error is None else type(error).__name__, left=left)
+        except _OWN_FAULTS as fault:
             _own_fault(fault)
+            self._line["torouter.recorder.note"] = "not recorded whole"
+        self._line["ts"] = datetime.fromtimestamp(self._at, UTC).isoformat("T", "microseconds")
+        self._line["duration_ms"] = round(lasted * 1000, 3)
+        try:
+            self._settings.log.write(_TO_JSON(self._line))
+        except _OWN_FAULTS as fault:
+            _own_fault(fault)
+        self._request = self._scanner = None
 
-    def _finish(self, error: BaseException | None, *, left: bool) -> None:
-        status, line = self._status, self._line
+    def _finish(self, error: str, *, left: bool) -> None:
+        status, line = self.status, self._line
         if self._call is not None:
             self._call.failed = status is None or status >= 500 or status in _AGAIN
+            self._call.moved = status in _MOVED
+        # instruments below us put it in only while they send
+        if trace := self._request.headers.get("traceparent"):
+            line["traceparent"] = facts.clean(trace)
         if status is not None:
             line["http.response.status_code"] = status
-        name = type(error).__name__ if error is not None else ""
         if self._scanner is not None and status is not None:
-            self._scanner.end()
-            if self._scanner.note:
-                line["torouter.recorder.note"] = self._scanner.note
-            if status < 400:
-                self._read_answer(self._scanner, name, left=left)
-            else:
-                self._read_refusal(status, self._scanner)
-        if name:
-            line["error.type"] = name
-
-    def _read_refusal(self, status: int, scanner: Scanner) -> None:
-        self._judge(status, scanner.head if scanner.size or not scanner.note else None)
-        self._line["error.type"] = str(status)
-
-    def _judge(self, status: int, body: bytes | None) -> None:
-        # headers that speak of the body as it was packed would mislead: it is unpacked here
-        pairs = [pair for pair in _pairs(self._raw) if not pair[0].startswith("content-length")]
-        judged = classify(status, body, pairs)
-        if judged.code:
-            self._line["torouter.error.code"] = facts.clean(judged.code)
-        if judged.retry is not None:
-            self._line["torouter.retry"] = str(judged.retry.value)
-        if judged.retry_after_s is not None and math.isfinite(judged.retry_after_s):
-            self._line["torouter.retry_after_s"] = judged.retry_after_s
-
-    def _read_answer(self, scanner: Scanner, name: str, *, left: bool) -> None:
-        line = self._line
-        line |= facts.answered(scanner.pieces())
-        finishes = scanner.finishes()
-        if finishes:
-            line["gen_ai.response.finish_reasons"] = [facts.clean(text) for text in finishes]
-        failed = scanner.error if self._events else b""
-        if failed:
-            self._judge(200, b"event: error\n" + failed + b"\n\n")
-        elif not self._events and b'"error"' in scanner.head:
-            self._judge(self._status or 200, scanner.head)
-            failed = b"error" if "torouter.error.code" in line else b""
-        if failed and "error.type" not in line:
-            line["error.type"] = line.get("torouter.error.code", "error")
-        if self.stream_asked or self._events or (left and not self._is_whole(scanner)):
-            end = self._end_of(scanner, name, failed=bool(failed), left=left)
-            if end:
-                line["torouter.stream.end"] = end
-
-    def _is_whole(self, scanner: Scanner) -> bool:
-        return any(
-            name.lower() == b"content-length" and value == str(scanner.size).encode()
-            for name, value in self._raw
-        )
-
-    def _end_of(self, scanner: Scanner, name: str, *, failed: bool, left: bool) -> str:
-        if name:
-            return _how(name)
-        if failed:
-            return "error_event"
-        if self._has_end(scanner):
-            return "complete"
-        if left:
-            return "cancelled"
-        if scanner.note:
-            return ""
-        if not scanner.some and not (scanner.finishes() and not self._events):
-            return "empty"
-        return "truncated"
-
-    def _has_end(self, scanner: Scanner) -> bool:
-        provider = self._line.get("gen_ai.provider.name")
-        if provider == "gemini":
-            return bool(scanner.finishes())
-        chat = self._line.get("url.path", "").endswith("/chat/completions")
-        return scanner.done and (bool(scanner.finishes()) or not chat)
+            end = Ending(
+                status=status,
+                raw=self._raw,
+                scanner=self._scanner,
+                events=self._events,
+                stream_asked=self._stream_asked,
+                asked=line,
+                error=error,
+                left=left,
+            )
+            line |= end.fields()
+            if self._ttft is not None and status < 300 and (self._stream_asked or self._events):
+                line["ttft_ms"] = round(self._ttft * 1000, 3)
+        if error:
+            line["error.type"] = error
 
 
-def _how(name: str) -> str:
-    if name in _LEFT:
-        return "cancelled"
-    if "Timeout" in name:
-        return "timeout"
-    return "truncated" if name == "RemoteProtocolError" else "reset"
-
-
-def _pairs(raw: Any) -> list[tuple[str, str]]:
-    return [(name.decode("latin-1").lower(), value[:4096].decode("latin-1")) for name, value in raw]
+def _current_span() -> str:
+    """The trace context of the caller, where the process uses OpenTelemetry; else empty."""
+    module = sys.modules.get("opentelemetry.trace")
+    if module is None:
+        return ""
+    span = module.get_current_span().get_span_context()
+    if not span.is_valid:
+        return ""
+    return f"00-{span.trace_id:032x}-{span.span_id:016x}-{int(span.trace_flags):02x}"
 
 
 def _own_fault(fault: BaseException) -> None:

@@ -2,7 +2,8 @@
 
 The SDKs number what they send again (`x-stainless-retry-count`), and they do so in the thread or
 task of the call: the attempt before is the last one of the same context. Clients that do not number
-are grouped when they send the same body again after a failure.
+are grouped when they send the same body again after a failure. What a redirect makes of a request
+belongs to its call, and is no retry.
 """
 
 import itertools
@@ -22,8 +23,10 @@ class Call:
         id: Id in the log.
         owner: Recorder that saw its last attempt.
         resend: Number of the last retry of the SDK.
-        print: Hash of method, address and body of the last attempt.
+        mark: Hash of method, address and body of the last attempt.
+        sent: Object that the last request shares with those a redirect makes of it.
         failed: Whether the last attempt may be sent again.
+        moved: Whether its answer was a redirect, or asked for another proof of who calls.
         thread: Thread of the last attempt.
         count: Numbers the attempts, from 1.
     """
@@ -31,8 +34,10 @@ class Call:
     id: str
     owner: int = 0
     resend: int = 0
-    print: int = 0
+    mark: int = 0
+    sent: object = None
     failed: bool = False
+    moved: bool = False
     thread: int = 0
     count: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
@@ -66,34 +71,42 @@ def fresh_id() -> str:
     return f"call-{uuid.uuid4().hex}"
 
 
-def joined(owner: int, resend: int | None, print_: int) -> tuple[Call, int, int]:
+def joined(
+    owner: int, resend: int | None, *, mark: int, sent: object = None
+) -> tuple[Call, int, int]:
     """Find the call of the attempt that is being sent.
 
     Args:
         owner: The recorder that asks.
         resend: Number of the retry as the SDK says it; None from clients that do not number.
-        print_: Hash of method, address and body.
+        mark: Hash of method, address and body.
+        sent: Object that the request shares with those a redirect makes of it; None for none.
 
     Returns:
         The call, the number of the attempt from 1, and the retries made before it.
     """
     last, given = _LAST.get(), _GIVEN.get()
-    same = last is not None and last.owner == owner and last.thread == threading.get_ident()
+    mine = last is not None and last.owner == owner and last.thread == threading.get_ident()
+    again = last is not None and mine and _goes_on(last, resend, mark, sent)
     if given is not None:
-        held = given
-        again = held.owner == owner and held.print == print_ and held.failed
-    elif last is not None and same and _goes_on(last, resend, print_):
-        held, again = last, True
+        held, again = given, again and last is given
+    elif last is not None and again:
+        held = last
     else:
-        held, again = Call(id=fresh_id()), False
-    count = resend if resend is not None else (held.resend + 1 if again else 0)
-    held.owner, held.resend, held.print = owner, count, print_
-    held.failed, held.thread = False, threading.get_ident()
+        held = Call(id=fresh_id())
+    count = resend
+    if count is None:
+        count = held.resend + (0 if held.moved else 1) if again else 0
+    held.owner, held.resend, held.mark, held.sent = owner, count, mark, sent
+    held.failed, held.moved, held.thread = False, False, threading.get_ident()
     _LAST.set(held)
     return held, next(held.count), count
 
 
-def _goes_on(last: Call, resend: int | None, print_: int) -> bool:
+def _goes_on(last: Call, resend: int | None, mark: int, sent: object) -> bool:
+    """Tell whether an attempt belongs to the call of the one before."""
+    if last.moved and sent is not None and last.sent is sent:
+        return True
     if resend is None:
-        return last.failed and last.print == print_
+        return last.failed and last.mark == mark
     return resend > 0 and last.resend in (resend - 1, resend)

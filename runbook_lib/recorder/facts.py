@@ -148,8 +148,8 @@ def _named(holder: dict[str, Any], found: dict[str, Any]) -> None:
     ):
         for name in names:
             value = holder.get(name)
-            if isinstance(value, str) and value:
-                found[field] = clean(value)
+            if isinstance(value, str) and value.split(None, 1) == [value]:
+                found[field] = clean(value)  # with a blank in it, it is no name but a text
 
 
 _INPUT = "gen_ai.usage.input_tokens"
@@ -175,8 +175,10 @@ def _tokens(usage: dict[str, Any], found: dict[str, Any]) -> None:
             found[field] = usage[name]
     for holder in ("prompt_tokens_details", "input_tokens_details"):
         details = usage.get(holder)
-        if isinstance(details, dict) and _is_count(details.get("cached_tokens")):
-            found[_READ] = details["cached_tokens"]
+        if isinstance(details, dict):
+            for name, field in (("cached_tokens", _READ), ("cache_creation_tokens", _WRITTEN)):
+                if _is_count(details.get(name)):
+                    found[field] = details[name]
     thoughts = usage.get("thoughtsTokenCount")
     if _is_count(thoughts):  # billed as output, counted beside it
         told = usage.get("candidatesTokenCount")

@@ -1,5 +1,6 @@
 """The file of the call log: whole lines from threads, tasks and processes, never a failed call."""
 
+import itertools
 import logging
 import os
 import threading
@@ -27,7 +28,8 @@ class LogFile:
 
     Args:
         path: File; made when missing, its folder too.
-        max_bytes: Size above which the file is set aside under a dated name; 0 for never.
+        max_bytes: Size above which the file is set aside under the time of its last line, as
+            `calls-20261123T235959.999999.jsonl`; 0 for never.
         daily: Whether the file is set aside when the day (UTC) of its last line is over.
     """
 
@@ -87,15 +89,21 @@ class LogFile:
         """Rename a file that is full or of another day; tell whether it was."""
         if not self.max_bytes and not self.daily:
             return False
-        held, now = os.fstat(self._file), datetime.now(UTC)
+        held = os.fstat(self._file)
         if not held.st_size:
             return False
+        last = datetime.fromtimestamp(held.st_mtime, UTC)
         full = self.max_bytes and held.st_size + more > self.max_bytes
-        old = self.daily and datetime.fromtimestamp(held.st_mtime, UTC).date() != now.date()
+        old = self.daily and last.date() != datetime.now(UTC).date()
         if not full and not old:
             return False
-        stamp = f"{now:%Y%m%dT%H%M%S.%f}-{os.getpid()}"
-        self.path.rename(self.path.with_name(f"{self.path.stem}-{stamp}{self.path.suffix}"))
+        stem, place = f"{self.path.stem}-{last:%Y%m%dT%H%M%S.%f}", self.path
+        for number in itertools.count(1):  # a file system's clock can stand still for a while
+            more_of_it = f"-{number}" if number > 1 else ""
+            place = self.path.with_name(f"{stem}{more_of_it}{self.path.suffix}")
+            if not place.exists():  # under the lock nobody else makes it meanwhile
+                break
+        self.path.rename(place)
         return True
 
 

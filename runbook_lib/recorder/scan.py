@@ -1,19 +1,20 @@
 """What an answer's body tells, from a bounded copy: kept are few lines, read at the end.
 
 The stream itself is never held up: each piece is searched for a handful of words, and nothing is
-decoded before the answer is over.
+decoded before the answer is over, save what looks like an error.
 """
 
 import json
 import re
-import zlib
 from typing import Any, Final
+
+from runbook_lib.recorder.unpack import PackedError, unpacker
 
 HEAD: Final = 65_536
 LONGEST_LINE: Final = 262_144
 MOST_UNPACKED: Final = 64 << 20
-_PIECE: Final = 1 << 20
 _MOST_FINISHES: Final = 16
+_NAMES_WITHIN: Final = 4096
 
 _USAGE = (b'"usage"', b'"usageMetadata"')
 _FINISH = (b'_reason":"', b'_reason": "', b'"finishReason"')
@@ -35,20 +36,24 @@ class Scanner:
     Attributes:
         note: What made the copy unreadable; empty when nothing did.
         size: Bytes seen, as they came.
+        first, last_usage: Data of the first event, and of the last one with token counts.
+        error: The line of the first event that is an error.
+        done: The stream said that it is whole.
+        some: There was an event.
     """
 
     __slots__ = (
         "_carry",
         "_carry_size",
+        "_event_error",
         "_events",
+        "_finish",
         "_head",
         "_tail",
         "_unpack",
         "_unpacked",
         "done",
         "error",
-        "event_error",
-        "finish",
         "first",
         "last_usage",
         "note",
@@ -62,15 +67,13 @@ class Scanner:
         self._carry: list[bytes] = []
         self._carry_size = 0
         self.first = self.last_usage = self.error = b""
-        self.finish: list[bytes] = []
-        self.done = self.some = self.event_error = False
-        self._unpack: Any = None
-        if encoding in ("gzip", "x-gzip"):
-            self._unpack = zlib.decompressobj(31)
-        elif encoding == "deflate":
-            self._unpack = zlib.decompressobj()
-        elif encoding not in ("", "identity"):
-            self.note = f"body packed as {encoding[:20]!r} was not read"
+        self._finish: list[bytes] = []
+        self.done = self.some = self._event_error = False
+        self._unpack = None
+        if encoding not in ("", "identity"):
+            self._unpack = unpacker(encoding)
+            if self._unpack is None:
+                self.note = f"body packed as {encoding[:20]!r} was not read"
 
     def feed(self, chunk: bytes) -> None:
         """Take the next piece, as it came."""
@@ -80,18 +83,15 @@ class Scanner:
         if self._unpack is None:
             self._take(chunk)
             return
-        rest = chunk
-        while rest and not self.note:
-            try:
-                piece = self._unpack.decompress(rest, _PIECE)
-            except zlib.error:
-                self.note = "body could not be unpacked"
-                return
-            rest = self._unpack.unconsumed_tail
-            self._unpacked += len(piece)
-            if self._unpacked > MOST_UNPACKED:
-                self.note = "body unpacks to more than was read"
-            self._take(piece)
+        try:
+            for piece in self._unpack(chunk):
+                self._unpacked += len(piece)
+                self._take(piece)
+                if self._unpacked > MOST_UNPACKED:
+                    self.note = "body unpacks to more than was read"
+                    return
+        except PackedError:
+            self.note = "body could not be unpacked"
 
     def _take(self, piece: bytes) -> None:
         if len(self._head) < HEAD:
@@ -113,7 +113,7 @@ class Scanner:
             self._carry[-1] = rest[-HEAD:]
 
     def _block(self, block: bytes) -> None:
-        if self.first:
+        if self.first and not self._event_error:
             for word in _WORDS:
                 if word in block:
                     break
@@ -124,22 +124,23 @@ class Scanner:
 
     def _line(self, line: bytes) -> None:
         if line.startswith(b"event:"):
-            self.event_error = line[6:].strip() == b"error"
+            self._event_error = line[6:].strip() == b"error"
             return
         if not line.startswith((b"data:", b"\xef\xbb\xbfdata:")):
             return
-        if not self.some and line[5:].strip():
+        data = line.partition(b"data:")[2]
+        if not self.some and data.strip():
             self.some = True
         if not self.first:
-            self.first = line[:LONGEST_LINE]
+            self.first = _bounded(data)
         if _USAGE[0] in line or _USAGE[1] in line:
-            self.last_usage = line[-LONGEST_LINE:]
-        if _SOME_FINISH.search(line) and len(self.finish) < _MOST_FINISHES:
-            self.finish += _SOME_FINISH.findall(line)
+            self.last_usage = _bounded(data)
+        if len(self._finish) < _MOST_FINISHES and _SOME_FINISH.search(line):
+            self._finish += _SOME_FINISH.findall(line)
         if _TERMINAL.search(line):
             self.done = True
         told = b'"error"' in line or b'"response.failed"' in line
-        if not self.error and (self.event_error or (told and _ERROR.search(line))):
+        if not self.error and (self._event_error or (told and _is_error(line))):
             self.error = line[:HEAD]
 
     def end(self) -> None:
@@ -160,17 +161,41 @@ class Scanner:
         """Give what the answer said of itself, decoded: the first event and the last usage."""
         if self._events:
             held = [self.first] if self.first == self.last_usage else [self.first, self.last_usage]
-            return [_decoded(line.partition(b"data:")[2]) for line in held if line]
-        whole = self.head if len(self._head) < HEAD else b""
-        value = _decoded(whole) if whole else None
-        if isinstance(value, list):
-            return value
-        return [value] if value is not None else [_guessed(self.head), _guessed(self._tail)]
+            return [_decoded(data) for data in held if data]
+        if len(self._head) >= HEAD:
+            return [_guessed(self.head + b" " + self._tail)]
+        value = _decoded(self.head) if self._head else None
+        return value if isinstance(value, list) else [value]
 
     def finishes(self) -> list[str]:
         """Give the finish reasons, each once, in their order."""
-        found = self.finish if self._events else _SOME_FINISH.findall(self.head + self._tail)
+        found = self._finish if self._events else _SOME_FINISH.findall(self.head + self._tail)
         return list(dict.fromkeys(text.decode("ascii", "replace") for text in found))
+
+
+def _bounded(data: bytes) -> bytes:
+    if len(data) <= LONGEST_LINE:
+        return data
+    return data[:_NAMES_WITHIN] + b" " + data[-LONGEST_LINE:]
+
+
+def _is_error(line: bytes) -> bool:
+    """Tell an error from an answer that has the word in what it says, as arguments of a tool."""
+    if not _ERROR.search(line):
+        return False
+    try:
+        value = json.loads(line.partition(b"data:")[2])
+    except (ValueError, RecursionError):
+        return True  # half of one
+    return isinstance(value, dict) and (
+        bool(value.get("error")) or value.get("type") in ("error", "response.failed")
+    )
+
+
+_COUNT = re.compile(rb'"(\w+)"\s*:\s*(\d{1,15})\b')
+_NAMED = re.compile(rb'"(id|model|responseId|modelVersion)"\s*:\s*"([^"\\]{1,200})"')
+_NAMED_LAST = re.compile(rb'"(responseId|modelVersion)"\s*:\s*"([^"\\]{1,200})"')
+_COUNTED = re.compile(rb'"(usage|usageMetadata)"\s*:\s*(\{(?:[^{}]|\{[^{}]*\}){0,2000}\})')
 
 
 def _decoded(data: bytes) -> Any:
@@ -180,15 +205,17 @@ def _decoded(data: bytes) -> Any:
         return _guessed(data)
 
 
-_COUNT = re.compile(rb'"(\w+)"\s*:\s*(\d{1,15})\b')
-_NAMED = re.compile(rb'"(id|model|responseId|modelVersion)"\s*:\s*"([^"\\]{1,200})"')
-_COUNTED = re.compile(rb'"(usage|usageMetadata)"\s*:\s*(\{(?:[^{}]|\{[^{}]*\}){0,2000}\})')
-
-
 def _guessed(data: bytes) -> Any:
-    """Read names and counts out of JSON that is not whole here."""
+    """Read names and counts out of JSON that is not whole here.
+
+    Names of OpenAI and Anthropic stand at the beginning, those of Gemini at the end; the same words
+    between belong to what was said.
+    """
     found: dict[str, Any] = {}
-    for name, text in _NAMED.findall(data[:4096]):
+    for name, text in (
+        *_NAMED.findall(data[:_NAMES_WITHIN]),
+        *_NAMED_LAST.findall(data[-_NAMES_WITHIN:]),
+    ):
         found.setdefault(name.decode(), text.decode("utf-8", "replace"))
     for name, text in _COUNTED.findall(data)[-1:]:
         try:
