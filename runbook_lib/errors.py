@@ -7,6 +7,8 @@
     │   └── VectorError          cases of a verification that contradict themselves   exit 2
     ├── MissingInputError   a question needs data that nobody gave                    exit 2
     ├── RecordError         one record of a file cannot be used; readers count it     -
+    ├── AttemptError        one attempt of a call failed; its client decides what next  -
+    ├── CallError           a call failed on every model that could be asked          exit 4
     ├── StoreError          the lake cannot be read or written                        exit 4
     ├── RunError            a notebook could not be run to its end                    exit 4
     └── StoppedError        a notebook stopped with one of these; keeps its exit code
@@ -16,8 +18,9 @@ command ends with when the error reaches it (0 clean, 1 findings, 2 wrong use, 3
 4 could not run). Values in messages are made safe by the caller with `redact.safe`.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class RunbookError(Exception):
@@ -88,6 +91,33 @@ class RecordError(RunbookError):
     def __init__(self, reason: str, *, field: str = "", value: object = None) -> None:
         self.reason, self.field, self.value = reason, field, value
         super().__init__(reason)
+
+
+class AttemptError(RunbookError):
+    """One attempt of a call failed; the client that sent it decides what follows."""
+
+    def __init__(self, failure: Any) -> None:
+        self.failure = failure
+        super().__init__(str(failure))
+
+
+class CallError(RunbookError):
+    """A call failed on every model that could be asked.
+
+    `attempts` holds what is known of each attempt, ids included; the other fields are those of the
+    last one. `retry_after_s` is how long the gateway asked to wait, None where it did not.
+    """
+
+    def __init__(
+        self, what: str, *, hint: str, attempts: Sequence[Any], retry_after_s: float | None = None
+    ) -> None:
+        self.attempts, self.retry_after_s = tuple(attempts), retry_after_s
+        last = self.attempts[-1] if self.attempts else None
+        self.status_code: int | None = getattr(last, "status", None)
+        self.code: str | None = getattr(last, "code", None)
+        self.cause: str = getattr(last, "outcome", "")
+        self.request_ids = tuple(each for one in self.attempts for each in one.request_ids)
+        super().__init__(f"{what} {hint}")
 
 
 class StoreError(RunbookError):

@@ -73,8 +73,8 @@ class Stream:
 def read_text(text: str) -> Stream:
     """Read a stream as it stood on the wire."""
     stream = Stream()
-    for name, data in _events(text):
-        _take(stream, name, data)
+    for name, data in events(text):
+        take(stream, name, data)
         if stream.over:
             break
     return stream
@@ -88,7 +88,7 @@ def read_values(values: Iterable[Any]) -> Stream:
     return stream
 
 
-def _events(text: str) -> Iterator[tuple[str, str]]:
+def events(text: str) -> Iterator[tuple[str, str]]:
     """Part a stream in events: name and data. A last event without its blank line counts."""
     name = ""
     data: list[str] = []
@@ -105,7 +105,8 @@ def _events(text: str) -> Iterator[tuple[str, str]]:
         yield name, "\n".join(data)
 
 
-def _take(stream: Stream, name: str, data: str) -> None:
+def take(stream: Stream, name: str, data: str) -> Any:
+    """Take the next event of a stream; gives its JSON, None where it has none."""
     start = data.strip()
     if start == _DONE:
         stream.done = stream.over = True
@@ -116,10 +117,12 @@ def _take(stream: Stream, name: str, data: str) -> None:
         parsed, value = loads(start)
         if parsed:
             _take_value(stream, name, value)
-        elif name == "error":
+            return value
+        if name == "error":
             _fail(stream, {})
         else:
             stream.garbled = True
+    return None
 
 
 def _take_value(stream: Stream, name: str, value: Any) -> None:

@@ -1,0 +1,324 @@
+"""One call and its attempts: what was tried, what may follow, and when it must end.
+
+Nothing here sends or waits; the two clients do, one plain and one async. Source: fault matrix,
+reference policy.
+"""
+
+import logging
+import re
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from runbook_lib import redact
+from runbook_lib.classifier import request_ids
+from runbook_lib.classifier.headers import Headers
+from runbook_lib.contract import REQUEST_ID_HEADER
+from runbook_lib.errors import AttemptError, CallError
+from runbook_lib.resilient import policy
+from runbook_lib.resilient.health import Health
+from runbook_lib.resilient.policy import MOST_TRIES, Elsewhere, Failure
+from runbook_lib.resilient.reading import Reader
+
+_LOG = logging.getLogger("runbook_lib.resilient")
+
+_BACKOFF_S = 0.375
+_JITTER_S = 0.35
+"""Waits are 0.375 s doubled each time and up to 0.35 s more, so they grow and yet are spread."""
+
+_AT_ONCE_S = 0.1
+_MORE_THAN_ASKED = 0.05
+_MOST_MORE_S = 0.2
+_FOR_OTHERS_S = 20.0
+_LEAST_S = 0.05
+_DRAIN_S = 0.2
+_DATED = re.compile(r"[-@](?:latest|\d{4}-\d{2}-\d{2}|\d{4,8})$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One attempt of a call.
+
+    Attributes:
+        number: From 1, over all models of the call.
+        model: Model that was asked.
+        status: HTTP status; None when no answer came.
+        code: Symbol of a refusal; None for none.
+        outcome: `answered`, or the cause of the failure.
+        request_ids: Ids of the answer; the one that was sent where no answer came.
+        sent_id: Id sent as `x-request-id`, fresh for each attempt.
+        waited_s: Seconds since the attempt before had ended.
+        duration_s: Seconds it took.
+        may_be_billed: It failed, and yet the work can have been done and billed.
+    """
+
+    number: int
+    model: str
+    status: int | None
+    code: str | None
+    outcome: str
+    request_ids: tuple[str, ...]
+    sent_id: str
+    waited_s: float
+    duration_s: float
+    may_be_billed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A whole answer.
+
+    Attributes:
+        text: Its text; "" where it only calls tools.
+        model: Model of the list that was asked.
+        served_model: Model that the answer names; "" where it names none.
+        body: The answer as it came, decoded; empty for a stream.
+        attempts: Every attempt, failed ones too.
+        warnings: What should be looked at although an answer came, a sentence each.
+    """
+
+    text: str
+    model: str
+    served_model: str
+    body: Mapping[str, Any] = field(repr=False)
+    attempts: tuple[Attempt, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a client was told; see `Resilient`."""
+
+    models: tuple[str, ...]
+    larger: frozenset[str]
+    deadline_s: float
+    attempt_s: float | None
+    idle_s: float
+    health: Health
+    now: Callable[[], float]
+    chance: Random
+
+
+class Call:
+    """One call.
+
+    Attributes:
+        answer: Once it came.
+        attempts: So far.
+    """
+
+    def __init__(self, settings: Settings, request: Mapping[str, Any], *, stream: bool) -> None:
+        self.settings, self.request, self.stream = settings, request, stream
+        self.began = settings.now()
+        self.end = self.began + settings.deadline_s
+        self.answer: Answer | None = None
+        self.attempts: list[Attempt] = []
+        self._failures: list[Failure] = []
+        self._warnings: list[str] = []
+        self._model, self._tries, self._most = "", 0, MOST_TRIES
+        self._ended = self.began
+
+    def left(self) -> float:
+        """Seconds until the deadline."""
+        return self.end - self.settings.now()
+
+    def is_late(self) -> bool:
+        """Tell whether the deadline has passed."""
+        return self.left() <= 0
+
+    def models(self) -> Iterator[str]:
+        """Give the models to ask, one after the other, as long as another may help."""
+        health, now = self.settings.health, self.settings.now
+        order, probe = health.order(self.settings.models, now())
+        self._rest = len(order)
+        for model in order:
+            self._rest -= 1
+            if self._failures and not self._may_ask(model):
+                continue
+            self._model, self._tries = model, 0
+            self._most = 1 if model == probe else MOST_TRIES
+            yield model
+            failure = self._failures[-1]
+            if failure.down:
+                health.failed(model, now())
+            if failure.config:
+                self._warn(f"{model} cannot be called ({failure}): {failure.fix}")
+
+    def _may_ask(self, model: str) -> bool:
+        if self.left() < _LEAST_S:
+            return False
+        elsewhere = self._failures[-1].elsewhere
+        larger = elsewhere is Elsewhere.LARGER and model in self.settings.larger
+        return larger or elsewhere is Elsewhere.ANY
+
+    def begin(self) -> "Turn":
+        """Begin an attempt on the model at hand."""
+        self._tries += 1
+        return Turn(self, self._model, self._until())
+
+    def _until(self) -> float:
+        """When an attempt must have begun to answer: other models need their time too."""
+        left = self.left()
+        limit = left - min(_FOR_OTHERS_S, left / 2) if self._rest else left
+        if self.settings.attempt_s is not None:
+            limit = min(left, self.settings.attempt_s)
+        return self.settings.now() + limit
+
+    def again(self, error: Exception) -> bool | float:
+        """Tell whether to try the same model again: False, or the seconds to wait before it."""
+        if not isinstance(error, AttemptError):
+            return False
+        failure, last = self._failures[-1], self.attempts[-1]
+        if self._tries >= min(failure.tries, self._most):
+            return False
+        wait = self._wait(failure)
+        if wait + last.duration_s >= self.left():  # another one like it would come too late
+            return False
+        return wait if self.settings.health.may_retry(self._model) else False
+
+    def _wait(self, failure: Failure) -> float:
+        chance, asked = self.settings.chance, failure.wait_s
+        if asked is not None and asked >= _BACKOFF_S:
+            return asked + chance.uniform(0, min(_MORE_THAN_ASKED * asked, _MOST_MORE_S))
+        if failure.at_once and self._tries == 1:
+            return chance.uniform(0, _AT_ONCE_S)
+        return _BACKOFF_S * 2.0 ** (self._tries - 1) + chance.uniform(0, _JITTER_S)
+
+    def note(self, turn: "Turn", failure: Failure | None) -> None:
+        """Keep what became of an attempt."""
+        now = self.settings.now()
+        self.attempts.append(
+            Attempt(
+                number=turn.number,
+                model=turn.model,
+                status=turn.status,
+                code=failure.code if failure else None,
+                outcome=failure.cause if failure else "answered",
+                request_ids=turn.request_ids or (turn.sent_id,),
+                sent_id=turn.sent_id,
+                waited_s=max(0.0, turn.began - self._ended),
+                duration_s=now - turn.began,
+                may_be_billed=failure is not None and failure.billed,
+            )
+        )
+        self._ended = now
+        if failure is not None:
+            self._failures.append(failure)
+
+    def answered(self, turn: "Turn", reader: Reader) -> None:
+        """Keep the answer."""
+        self.note(turn, None)
+        self.settings.health.answered(turn.model)
+        if reader.served and bare(reader.served) != bare(turn.model):
+            self._warn(f"{turn.model} was asked, {reader.served} answered")
+        if turn.model != self.settings.models[0]:
+            self._warn(f"{turn.model} answered instead of {self.settings.models[0]}")
+        self.answer = Answer(
+            text=reader.text,
+            model=turn.model,
+            served_model=reader.served,
+            body=reader.body,
+            attempts=tuple(self.attempts),
+            warnings=tuple(self._warnings),
+        )
+
+    def _warn(self, text: str) -> None:
+        self._warnings.append(redact.safe(text, limit=500))
+        _LOG.warning("%s", self._warnings[-1])
+
+    def error(self) -> CallError:
+        """Make the error of a call that no model answered."""
+        last = {
+            each.model: (each, failure)
+            for each, failure in zip(self.attempts, self._failures, strict=True)
+        }
+        told = "; ".join(
+            f"{model}: {failure}, status {each.status or 'none'}"
+            for model, (each, failure) in last.items()
+        )
+        failure = self._failures[-1]
+        waited = f" The gateway asks to wait {failure.wait_s:g} s." if failure.wait_s else ""
+        seconds = self.settings.now() - self.began
+        what = f"No answer after {len(self.attempts)} attempts in {seconds:.1f} s: {told}.{waited}"
+        return CallError(
+            redact.safe(what, limit=1000),
+            hint=failure.fix,
+            attempts=self.attempts,
+            retry_after_s=failure.wait_s,
+        )
+
+
+class Turn:
+    """One attempt on its way.
+
+    Attributes:
+        status: HTTP status, once it came.
+    """
+
+    def __init__(self, call: Call, model: str, until: float) -> None:
+        self._call, self._until, self.model = call, until, model
+        self.number = len(call.attempts) + 1
+        self.began = call.settings.now()
+        bits = call.settings.chance.getrandbits(128)
+        self.sent_id = str(uuid.UUID(int=bits, version=4))
+        self.status: int | None = None
+        self.request_ids: tuple[str, ...] = ()
+        self._reader: Reader | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers of this attempt: its own id, and its number as the SDKs count."""
+        return {
+            REQUEST_ID_HEADER: self.sent_id,
+            "x-stainless-retry-count": str(self.number - 1),
+        }
+
+    def left(self) -> float:
+        """Seconds to wait for the next bytes."""
+        now, reader = self._call.settings.now(), self._reader
+        if reader is None or not self._call.stream:
+            return self._until - now
+        if reader.over:  # let the connection become free
+            return min(self._call.end - now, _DRAIN_S)
+        until = self._call.end if reader.handed else self._until
+        return min(until - now, self._call.settings.idle_s)
+
+    def head(self, status: int, headers: Headers) -> None:
+        """Take status and headers."""
+        self.status = status
+        self.request_ids = request_ids(headers)
+        self._reader = Reader(status, headers, stream=self._call.stream)
+
+    def feed(self, chunk: bytes) -> Iterator[str]:
+        """Take the next bytes; gives text to hand on, and raises `AttemptError`."""
+        return self._reader.feed(chunk) if self._reader else iter(())
+
+    def end(self) -> Iterator[str]:
+        """Take the end; gives text to hand on, and raises `AttemptError`."""
+        if self._reader is not None:
+            yield from self._reader.end()
+            self._call.answered(self, self._reader)
+
+    def lost(self, error: BaseException) -> AttemptError | None:
+        """Take what ended it; None when the answer had come whole before."""
+        reader = self._reader
+        if reader is not None and reader.over:
+            self._call.answered(self, reader)
+            return None
+        if isinstance(error, AttemptError):
+            failure: Failure = error.failure
+        else:
+            answered = reader is not None
+            failure = policy.lost(error, answered=answered, stream=self._call.stream)
+        if reader is not None and reader.handed:
+            failure = failure.final()
+        self._call.note(self, failure)
+        return AttemptError(failure)
+
+
+def bare(model: str) -> str:
+    """Give the name of a model without vendor, date and `-thinking`."""
+    name = model.rpartition("/")[2].lower()
+    return _DATED.sub("", name).removesuffix("-thinking")
