@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from runbook_lib import clock, redact
 from runbook_lib.errors import InputError, ParameterError, RunbookError
@@ -19,12 +20,8 @@ from runbook_lib.version import __version__
 
 if TYPE_CHECKING:
     from runbook_lib.runner.outcome import Outcome
-    from runbook_lib.session import Taken
-    from runbook_lib.sources.intake import Intake
 
 CANCELLED = 130
-MOST_REJECTS = 3
-"""Rejected records of a file that are shown with their line."""
 
 _DATA = click.option(
     "--data",
@@ -133,9 +130,9 @@ def run(
     from runbook_lib import runner
 
     parameters = _parameters(given, {"timezone": timezone, "now": now})
-    parameters["data_dir"] = _data(parameters.pop("data_dir", None) or data, sandbox=sandbox)
+    parameters["data_dir"] = _data(parameters.pop("data_dir", None), data, sandbox=sandbox)
     result = runner.run(
-        names,
+        _once(names),
         parameters,
         out=out,
         fail_on=fail_on,
@@ -171,9 +168,27 @@ def _parameters(given: Sequence[str], options: Mapping[str, str | None]) -> dict
     return found
 
 
-def _data(data: str | None, *, sandbox: bool) -> str:
+def _once(names: Sequence[str]) -> list[str]:
+    once = list(dict.fromkeys(names))
+    for name in once:
+        if names.count(name) > 1:
+            click.echo(f"{redact.safe(name)} was named more than once; it runs once.", err=True)
+    return once
+
+
+def _data(parameter: str | None, option: str | None, *, sandbox: bool) -> str:
+    """Settle which data a run is on; what was typed must not contradict itself."""
     from runbook_lib import session
 
+    source = click.get_current_context().get_parameter_source("data")
+    typed = option if source is ParameterSource.COMMANDLINE else None
+    asked = {"--sandbox": session.SANDBOX if sandbox else None, "--data": typed}
+    told = {name: value for name, value in asked.items() if value}
+    if parameter:
+        told["-p data_dir"] = parameter
+    if len(set(told.values())) > 1:
+        raise click.UsageError(f"Which data? {' and '.join(told)} contradict each other; give one.")
+    data = next(iter(told.values()), option)
     if not data and not sandbox:
         raise click.UsageError("Which data? Give --data DIR, set RUNBOOK_DATA, or say --sandbox.")
     if sandbox or data == session.SANDBOX:
@@ -225,9 +240,11 @@ def intake(
 ) -> int:
     """Take exports, logs and tables into the store, from files and folders.
 
-    What cannot be read is counted with its reason; exit 3 when something was rejected.
+    What cannot be read is told with its reason. Exit 3 when a row was rejected or one of several
+    files could not be read, 2 when none could.
     """
     from runbook_lib import session
+    from runbook_lib.report import taken as told
 
     if not data:
         raise click.UsageError("Into which store? Give --data DIR or set RUNBOOK_DATA.")
@@ -236,13 +253,16 @@ def intake(
         data,
         account=account,
         field_map=None if map_ is None else _field_map(map_),
-        zone=None if zone is None else clock.zone(zone),
+        zone=None if zone is None else clock.zone(zone, parameter="--zone"),
     )
     if as_json:
-        _print_json(_taken_as_json(taken))
-    else:
-        _tell_taken(taken)
-    return 3 if taken.partial else 0
+        _print_json(told.content(taken))
+        return taken.exit_code
+    for line in told.lines(taken):
+        click.echo(line)
+    if not taken.intakes:
+        click.echo("Nothing was taken in.", err=True)
+    return taken.exit_code
 
 
 def _field_map(path: Path) -> dict[str, str]:
@@ -256,67 +276,6 @@ def _field_map(path: Path) -> dict[str, str]:
         hint = 'give {"column": "field"}'
         raise InputError(redact.safe(path), "is no map of texts to texts", hint=hint)
     return dict(held)
-
-
-def _taken_as_json(taken: "Taken") -> dict[str, Any]:
-    return {
-        "exit_code": 3 if taken.partial else 0,
-        "files": [
-            {
-                "file": item.source_file,
-                "kind": item.kind,
-                "table": item.table,
-                "rows": item.rows,
-                "repeated": added.repeated,
-                "already": added.already,
-                "rejected": item.rejected,
-                "other_lines": item.other_lines,
-                "reasons": dict(item.reasons),
-                "field_map": dict(item.field_map),
-                "notes": list(item.notes),
-            }
-            for item, added in zip(taken.intakes, taken.added, strict=True)
-        ],
-        "skipped": [{"file": path, "reason": reason} for path, reason in taken.skipped],
-        "broken": [{"file": path, "reason": reason} for path, reason in taken.broken],
-        "held": dict(taken.held),
-    }
-
-
-def _tell_taken(taken: "Taken") -> None:
-    for item, added in zip(taken.intakes, taken.added, strict=True):
-        held = ", taken in before" if added.already else f", {added.repeated:,} held already"
-        tail = held if added.already or added.repeated else ""
-        click.echo(
-            f"{redact.safe(item.source_file)}: {item.kind}, {_rows(item.rows)}, "
-            f"{item.rejected:,} rejected{tail}"
-        )
-        _tell_details(item)
-    for path, _ in taken.skipped:
-        click.echo(f"{path}: skipped, of no known source")
-    for _, reason in taken.broken:
-        click.echo(f"not read: {reason}")
-    held = ", ".join(f"{table} {_rows(rows)}" for table, rows in taken.held.items())
-    click.echo(f"The store holds now: {held or 'nothing'}.")
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row" if count == 1 else f"{count:,} rows"
-
-
-def _tell_details(item: "Intake") -> None:
-    for reason, count in item.reasons.items():
-        click.echo(f"  {count:,} rejected: {redact.safe(reason)}")
-    for reject in item.rejects[:MOST_REJECTS]:
-        line = f"line {reject.line}" if reject.line is not None else f"record {reject.row}"
-        click.echo(f"    {line}: {redact.safe(reject.sample or reject.reason, limit=120)}")
-    if item.other_lines:
-        click.echo(f"  {item.other_lines:,} other lines that are no calls")
-    if item.field_map:
-        pairs = ", ".join(f"{column} = {field}" for column, field in item.field_map.items())
-        click.echo(f"  fields as guessed (change with --map): {redact.safe(pairs, limit=1000)}")
-    for note in item.notes:
-        click.echo(f"  note: {redact.safe(note, limit=400)}")
 
 
 @commands.command()

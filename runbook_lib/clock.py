@@ -39,8 +39,12 @@ class Window:
         return cls(start=first - margin, end=last + margin)
 
 
-def zone(name: str) -> ZoneInfo:
+def zone(name: str, *, parameter: str = "timezone") -> ZoneInfo:
     """Find an IANA zone by name.
+
+    Args:
+        name: Such as "Europe/Berlin".
+        parameter: What the zone is called where it was given, for the message.
 
     Raises:
         ParameterError: no such zone is known.
@@ -48,7 +52,7 @@ def zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, IsADirectoryError, OSError):
-        raise ParameterError("timezone", name, hint="an IANA zone such as Europe/Berlin") from None
+        raise ParameterError(parameter, name, hint="an IANA zone such as Europe/Berlin") from None
 
 
 def parse(text: str, *, default_zone: ZoneInfo | None = None) -> datetime | None:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -84,9 +85,10 @@ class Taken:
     Attributes:
         intakes: What was read, one a file and table.
         added: What the store made of each, in the same order.
-        skipped: Files of a folder that are of no known source, each with the reason.
-        broken: Files of a folder that could not be read, each with the reason.
+        skipped: What lies in a folder and is of no known source, each with the reason.
+        broken: Files that could not be read, each with a sentence.
         held: Rows the store holds now, by table.
+        hints: What people should know of all of it together.
     """
 
     intakes: Sequence["Intake"]
@@ -94,11 +96,14 @@ class Taken:
     skipped: Sequence[tuple[str, str]] = ()
     broken: Sequence[tuple[str, str]] = ()
     held: Mapping[str, int] = field(default_factory=dict)
+    hints: Sequence[str] = ()
 
     @property
-    def partial(self) -> bool:
-        """Whether something that should have been used was not."""
-        return bool(self.broken) or any(item.rejected for item in self.intakes)
+    def exit_code(self) -> int:
+        """2 when no file could be read, 3 when something that should have been used was not."""
+        if not self.intakes:
+            return 2
+        return 3 if self.broken or any(item.rejected for item in self.intakes) else 0
 
 
 def take_in(
@@ -111,8 +116,10 @@ def take_in(
 ) -> Taken:
     """Read files and folders and add their rows to a store, all at once or not at all.
 
+    A file that cannot be read does not keep the others out.
+
     Args:
-        paths: Files, which must be of a known source, and folders, whose other files are skipped.
+        paths: Files, which should be of a known source, and folders, whose other files are skipped.
         data_dir: Folder of the store; made where it is not there.
         account: Account the rows belong to; empty where there is one.
         field_map: Column of `calls` → field of the log, over the guess.
@@ -122,32 +129,55 @@ def take_in(
         What was read and added, and what was not.
 
     Raises:
-        InputError: a named file cannot be read or is of no known source; nothing was added.
+        InputError: the one path that was given cannot be read or is of no known source, or
+            *data_dir* can be no store; nothing was added.
         StoreError: the store cannot be written; nothing was added.
     """
     from runbook_lib import sources
     from runbook_lib.store import Store
 
-    named, lake = {Path(path) for path in paths}, _place(data_dir)
+    lake, found = _place(data_dir), sources.places(paths)
+    alone = len(paths) == 1
+    if alone and found.broken:
+        raise found.broken[0][1]
     inside = lake.resolve()
-    found = [path for path in sources.files(paths) if inside not in path.resolve().parents]
     intakes: list[Intake] = []
-    skipped: list[tuple[str, str]] = []
-    broken: list[tuple[str, str]] = []
+    skipped = list(found.left_out)
+    broken = [(shown, str(error)) for shown, error in found.broken]
+    read = partial(sources.read, account=account, field_map=field_map, zone=zone)
     with Store(lake, read_only=False) as store, store.staging() as staging:
-        for path in found:
+        for place in found.files:
+            if inside in place.path.resolve().parents:
+                continue
             try:
-                intakes += sources.read(
-                    path, staging, account=account, field_map=field_map, zone=zone
-                )
+                intakes += read(place.path, staging, name=place.name)
             except InputError as error:
-                if path in named:
+                if alone and place.named:
                     raise
-                unknown = isinstance(error, UnknownSourceError)
-                (skipped if unknown else broken).append((redact.safe(path), str(error)))
-        added = store.add(intakes)
-        held = {line.table: line.rows for line in store.intake.tables}
-    return Taken(intakes=intakes, added=added, skipped=skipped, broken=broken, held=held)
+                if isinstance(error, UnknownSourceError) and not place.named:
+                    skipped.append((redact.safe(place.path), error.what))
+                else:
+                    broken.append((redact.safe(place.path), str(error)))
+        added = store.add(intakes) if intakes else []
+        card = store.intake
+    held = {line.table: line.rows for line in card.tables}
+    hints = _hints(account, card.owners.get(account, ()), intakes)
+    return Taken(
+        intakes=intakes, added=added, skipped=skipped, broken=broken, held=held, hints=hints
+    )
+
+
+def _hints(account: str, owners: Sequence[str], intakes: Sequence["Intake"]) -> list[str]:
+    """Say where rows of several accounts were put into one."""
+    if len(owners) < 2 or not any(item.owners for item in intakes):
+        return []
+    shown = ", ".join(owners[:5]) + (" …" if len(owners) > 5 else "")
+    place = f"account {redact.safe(account)!r}" if account else "one account"
+    return [
+        f"these rows name {len(owners)} accounts or users ({shown}), and all were put into "
+        f"{place}: if they are several accounts of yours, take in the files of each by "
+        "themselves with --account NAME, into a new folder"
+    ]
 
 
 def _place(data_dir: str | Path) -> Path:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from runbook_lib import clock, report
+from runbook_lib import clock, redact, report
 from runbook_lib.analysis import case
 from runbook_lib.analysis import triage as analysis
 from runbook_lib.analysis.material import Matched, Material
@@ -121,9 +121,12 @@ def _asked(request_id: str | Sequence[str]) -> list[str]:
 
 def _from_file(path: Path) -> list[str]:
     if not path.is_file():
-        raise InputError(path, "is no file", hint="give a text file with an id a line after the @")
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        return [line.strip() for line in lines if line.strip()]
+        raise InputError(redact.safe(path), "is no file", hint="give a text file with an id a line after the @")
+    with path.open(encoding="utf-8-sig", errors="replace") as lines:
+        ids = [line.strip() for line in lines if line.strip()]
+    if not ids:
+        raise InputError(redact.safe(path), "holds no id", hint="put an id on each of its lines")
+    return ids
 
 
 def _ids(store: "Store", ids: list[str], margin: timedelta) -> Report:

@@ -11,15 +11,16 @@ from zoneinfo import ZoneInfo
 
 from runbook_lib.errors import InputError, UnknownSourceError
 from runbook_lib.sources.intake import Intake
-from runbook_lib.sources.opened import Opened, check, opened, safe_name
+from runbook_lib.sources.opened import Opened, opened, safe_name
+from runbook_lib.sources.places import places
 
-__all__ = ["files", "read"]
+__all__ = ["files", "places", "read"]
 
 _Reader = Callable[..., Intake]
 
 
 def files(paths: Iterable[str | Path]) -> list[Path]:
-    """List the files that paths stand for.
+    """List the files that paths stand for, and nothing else.
 
     Args:
         paths: Files, which are taken as they are, and folders, which are searched.
@@ -31,37 +32,17 @@ def files(paths: Iterable[str | Path]) -> list[Path]:
     Raises:
         InputError: a path is an address, does not exist, or is no regular file.
     """
-    found: dict[Path, None] = {}
-    for path in paths:
-        folder = Path(path)
-        if _is_folder(folder):
-            found.update(dict.fromkeys(_inside(folder)))
-        else:
-            found[check(path)] = None
-    return list(found)
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):
-        return False
-
-
-def _inside(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and not path.is_symlink()
-        and path.is_file()
-    )
+    found = places(paths)
+    for _, error in found.broken:
+        raise error
+    return [place.path for place in found.files]
 
 
 def read(
     path: str | Path,
     staging: Path,
     *,
+    name: str = "",
     account: str = "",
     field_map: Mapping[str, str] | None = None,
     zone: ZoneInfo | None = None,
@@ -71,6 +52,7 @@ def read(
     Args:
         path: A regular local file; honest gzip is unpacked. Nothing is ever fetched.
         staging: Folder for what is read, until the store takes it.
+        name: What rows and messages call it; its file name where none is given.
         account: Account the rows belong to; empty where there is one.
         field_map: Column of `calls` → dotted field, over the guess for logs of unknown make.
         zone: Zone of times without an offset, which are refused without it.
@@ -87,7 +69,7 @@ def read(
         from runbook_lib.sources.field_map import check as check_map
 
         check_map(field_map)
-    with opened(path, staging) as source:
+    with opened(path, staging, name=name) as source:
         try:
             intake = _read(source, staging, account=account, field_map=field_map, zone=zone)
         except MemoryError:

@@ -224,7 +224,7 @@ class _Reader:
         try:
             parts = guessed.read(value)
         except RecordError as error:
-            self.stage.reject(number, number, error.reason, _names(text))
+            self.stage.reject(number, number, error, _names(text))
             return
         if parts is None:
             self.stage.other_lines += 1
@@ -263,6 +263,6 @@ class _Reader:
                 *parts, number, cleaned=cleaned, cached_told=cached_told, ts_is_end=ts_is_end
             )
         except RecordError as error:
-            self.stage.reject(number, line or number, error.reason, _names(text))
+            self.stage.reject(number, line or number, error, _names(text))
             return
         self.stage.add(row)

@@ -117,9 +117,9 @@ class Rows:
         held = call_values.convert(raw, cleaned=cleaned)
         if not any(name in held for name in _NAMES_IT):
             raise RecordError("no id, model or key")
-        ts = call_values.instant(raw.get("ts"), self.zone)
+        ts = self._time(raw.get("ts"))
         if ts_is_end:
-            ts -= round(held.get("duration_ms", 0.0) * 1000)
+            ts = _earlier(ts, held.get("duration_ms", 0.0))
         self._same_words(held, rest)
         self._without_cached(held, rest, cached_told=cached_told)
         held.update(
@@ -133,6 +133,12 @@ class Rows:
         )
         held["retry"] = self._rule(held)
         return [held.get(name) for name in _COLUMNS]
+
+    def _time(self, value: object) -> int:
+        try:
+            return call_values.instant(value, self.zone)
+        except RecordError as error:
+            raise RecordError(error.reason, field="ts", value=value) from None
 
     def _same_words(self, held: dict[str, Any], rest: dict[str, Any]) -> None:
         """Give providers, operations and ends of streams one vocabulary."""
@@ -181,6 +187,14 @@ class Rows:
         if facts not in self._rules:
             self._rules[facts] = _judge(*facts)
         return self._rules[facts]
+
+
+def _earlier(end: int, duration_ms: float) -> int:
+    """Give the start of an attempt that ended then, in microseconds since 1970."""
+    start = end - round(duration_ms * 1000)
+    if start < call_values.EARLIEST:
+        raise RecordError("duration_ms is out of range", field="duration_ms", value=duration_ms)
+    return start
 
 
 def _judge(status: int | None, code: str | None, *facts: Any) -> str | None:

@@ -13,7 +13,7 @@ from runbook_lib.sources.stage import clean, micros
 
 TEXT_LIMIT = 1000
 LARGEST_COUNT = 2**63 - 1
-_EARLIEST, _LATEST = 946_684_800_000_000, 4_102_444_800_000_000
+EARLIEST, _LATEST = 946_684_800_000_000, 4_102_444_800_000_000
 _NOTHING = frozenset({"", "-", "none", "null", "nil", "n/a"})
 _TRUE, _FALSE = frozenset({"true", "1", "yes"}), frozenset({"false", "0", "no"})
 
@@ -71,7 +71,7 @@ def _from_epoch(value: float) -> int:
             break
     else:
         exact = round(value / 1000) if isinstance(value, float) else int(value) // 1000
-    if not _EARLIEST <= exact < _LATEST:
+    if not EARLIEST <= exact < _LATEST:
         raise RecordError("time outside 2000 to 2100")
     return exact
 
@@ -282,7 +282,10 @@ def convert(raw: Mapping[str, Any], *, cleaned: bool) -> dict[str, Any]:
         read = READ.get(name)
         if read is None or value is None:
             continue
-        found = read(value)
+        try:
+            found = read(value)
+        except RecordError as error:
+            raise RecordError(error.reason, field=name, value=value) from None
         if found is not None:
             held[name] = clean(found) if cleaned and isinstance(found, str) else found
     return held

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -63,7 +63,7 @@ def read(
     try:
         fields = list(_rows(document, source_file, zone))
     except RecordError as error:
-        stage.reject(1, None, error.reason)
+        stage.reject(1, None, error)
         fields = []
     for number, row in enumerate(fields, start=1):
         stage.add_fields(row, number)
@@ -87,7 +87,7 @@ def _rows(document: Mapping[str, Any], source_file: str, zone: ZoneInfo | None) 
     body = document["body"] if wrapped else document
     body = body if isinstance(body, dict) else {}
     status = call_values.status(document["status"]) if wrapped and document.get("status") else None
-    named = _NAME.fullmatch(source_file)
+    named = _NAME.fullmatch(PurePosixPath(source_file).name)
     asked = document.get("asked_at") if wrapped else None
     models = _models(body)
     question = "models" if models is not None else "usage" if "mode" in body else None

@@ -9,15 +9,28 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
+MOST_OWNERS = 20
+"""Accounts or users of one file that are kept apart by name."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reject:
-    """One record that could not be used: its number, its line, why, and what it says (redacted)."""
+    """One record that could not be used.
+
+    Attributes:
+        row, line: Its number, and its line where it has one.
+        reason: Why.
+        sample: What it says, redacted; of a log only the names of its fields.
+        field, value: The column that could not be read, and what stands there, short and redacted;
+            empty where it is not one column.
+    """
 
     row: int
     line: int | None
     reason: str
     sample: str = ""
+    field: str = ""
+    value: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +55,7 @@ class Intake:
             their cost could be read.
         notes: What people should know: cut in the middle, a seam, a gap, a repeat.
         field_map: For a guessed log: our column → the field it was read from.
+        owners: Accounts or users that its rows name, such as "user_id 8"; at most `MOST_OWNERS`.
     """
 
     kind: str
@@ -63,3 +77,4 @@ class Intake:
     last_at: datetime | None = None
     notes: Sequence[str] = ()
     field_map: Mapping[str, str] = field(default_factory=dict)
+    owners: frozenset[str] = frozenset()

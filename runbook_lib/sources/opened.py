@@ -49,7 +49,7 @@ class Opened:
 
     Attributes:
         path: Plain UTF-8 file: the input itself, or its unpacked copy in the staging folder.
-        source_file: Name of the input, without folder.
+        source_file: What rows and messages call the input.
         digest: Waits for the SHA-256 of the input's bytes as stored, which is taken meanwhile.
         notes: What was done to read it.
     """
@@ -91,8 +91,13 @@ def check(path: str | Path) -> Path:
 
 
 @contextmanager
-def opened(path: str | Path, staging: Path) -> Iterator[Opened]:
+def opened(path: str | Path, staging: Path, *, name: str = "") -> Iterator[Opened]:
     """Open an input file; an unpacked copy lives in *staging* until the block ends.
+
+    Args:
+        path: The input.
+        staging: Folder for an unpacked copy.
+        name: What rows and messages call it; its file name where none is given.
 
     Raises:
         InputError: it is no regular file, is empty, cannot be read, or grows without measure.
@@ -107,15 +112,15 @@ def opened(path: str | Path, staging: Path) -> Iterator[Opened]:
         notes: tuple[str, ...] = ()
         if head.startswith(b"\x1f\x8b"):
             real = _unpacked(real, staging, made)
-            head = _head(real)
+            head = _head(real, safe_name(path))
         _refuse_other_bytes(head, safe_name(path))
         if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
             real, notes = _as_utf8(real, staging, made), (*notes, "read as UTF-16")
-            head = _head(real)
+            head = _head(real, safe_name(path))
         if b"\r" in head and b"\n" not in head:
             real, notes = _with_newlines(real, staging, made), (*notes, "its lines end in CR")
-        name = Path(path).name
-        yield Opened(path=real, source_file=safe_name(name), digest=hashed.result, notes=notes)
+        called = safe_name(name or Path(path).name)
+        yield Opened(path=real, source_file=called, digest=hashed.result, notes=notes)
     finally:
         beside.shutdown()
         for copy in made:
@@ -150,11 +155,12 @@ def _unreadable(path: Path, error: OSError) -> InputError:
     return InputError(safe_name(path), what, hint="check its permissions")
 
 
-def _head(path: Path) -> bytes:
+def _head(path: Path, shown: str) -> bytes:
+    """The first bytes of an unpacked copy, which messages call as its input."""
     with path.open("rb") as file:
         head = file.read(4096)
     if not head.strip(_BLANKS):
-        raise InputError(safe_name(path.name), "is empty once unpacked", hint="export it again")
+        raise InputError(shown, "is empty once unpacked", hint="export it again")
     return head
 
 
@@ -207,6 +213,10 @@ def _refuse_other_bytes(head: bytes, shown: str) -> None:
             raise UnknownSourceError(shown, f"{what}: unpack it first" if "ar" in what else what)
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return
+    if not head.strip(b"\0"):
+        raise InputError(shown, "holds nothing but zero bytes", hint="copy or export it again")
+    if shown.endswith(".gz") and head.startswith(b"\x1f"):
+        raise InputError(shown, "is a gzip file that is cut off", hint="fetch it again")
     odd = sum(byte < 9 or 13 < byte < 32 for byte in head if byte != 27)
     if odd > len(head) // 50 + 2:
         raise UnknownSourceError(shown, "binary data")

@@ -38,6 +38,10 @@ _WORDS: dict[tuple[str, str], tuple[str, ...]] = {
     ("prices", "token_kind"): ("input", "output", "cache_read", "cache_write", "cache_write_1h"),
 }
 _MONTH = re.compile(r"\d{4}-(?:0[1-9]|1[0-2])")
+_OWNERS = frozenset(
+    {"account", "accountid", "accountname", "user", "userid", "username", "useremail"}
+    | {"tenant", "tenantid"}
+)
 _FILLED = frozenset({"account", "source_file", "row_number"})
 
 
@@ -52,6 +56,11 @@ def table_of(names: Sequence[str]) -> Table | None:
         if {csv_rows.norm(need) for need in needs} <= held and 2 * len(held & known) >= len(held):
             return table
     return None
+
+
+def is_owner(name: str) -> bool:
+    """Tell whether a column of this name says whose rows these are: an account or a user."""
+    return csv_rows.norm(name) in _OWNERS
 
 
 def read(
@@ -94,9 +103,12 @@ def read(
     if unknown:
         shown = ", ".join(redact.safe(name, limit=40) for name in unknown[:8])
         stage.notes.append(f"unknown columns are left out: {shown}")
+    owners = [name for name in names if is_owner(name)]
     with stage:
         for row in csv_rows.rows(path, source_file):
             take(stage, row, lambda row: _fields(table, columns, row.cells, zone))
+            for name in owners:
+                stage.owner(name, row.cells.get(csv_rows.norm(name)))
     return stage.finish()
 
 
@@ -112,7 +124,7 @@ def take(
     try:
         fields = fields_of(row)
     except RecordError as error:
-        stage.reject(row.number, row.line, error.reason, row.sample)
+        stage.reject(row.number, row.line, error, row.sample)
         return
     stage.add_fields(fields, row.number)
 
@@ -122,12 +134,19 @@ def _fields(
 ) -> dict[str, object]:
     fields: dict[str, object] = {}
     for name, column in columns.items():
-        value = cell(table, column, cells.get(name, ""), zone)
+        value = _cell(table, column, cells.get(name, ""), zone)
         if value is None and not column.nullable and column.name not in _FILLED:
-            raise RecordError(f"{column.name} is missing")
+            raise RecordError(f"{column.name} is missing", field=column.name)
         fields[column.name] = value
     _whole_row(table, fields)
     return fields
+
+
+def _cell(table: Table, column: Column, text: str, zone: ZoneInfo | None) -> object:
+    try:
+        return cell(table, column, text, zone)
+    except RecordError as error:
+        raise RecordError(error.reason, field=column.name, value=text) from None
 
 
 def _whole_row(table: Table, fields: dict[str, object]) -> None:
@@ -188,5 +207,5 @@ def moment(name: str, text: str, zone: ZoneInfo | None) -> datetime:
     if found is None:
         bare = clock.parse(whole, default_zone=ZoneInfo("UTC"))
         why = "cannot be read" if bare is None else "has no offset (name its zone)"
-        raise RecordError(f"{name} {why}")
+        raise RecordError(f"{name} {why}", field=name, value=text)
     return found

@@ -64,7 +64,7 @@ def read(
             try:
                 fields = _fields(item, zone)
             except RecordError as error:
-                stage.reject(number, None, error.reason)
+                stage.reject(number, None, error)
                 continue
             stage.add_fields(fields, number)
     return stage.finish()

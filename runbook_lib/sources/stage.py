@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from runbook_lib import redact
+from runbook_lib.errors import RecordError
 from runbook_lib.schema import SQL_TYPES, Table
-from runbook_lib.sources.intake import Intake, Reject
+from runbook_lib.sources.intake import MOST_OWNERS, Intake, Reject
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH = 8192
+_SHORT, _FEW_WORDS = 40, 3
 KEPT_REJECTS = 1000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -34,6 +36,18 @@ def clean(text: str) -> str:
     """Make a text fit for the lake: no secret, no NUL and no half of a surrogate pair."""
     whole = text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")
     return redact.secrets(whole) if redact.suspect(whole) else whole
+
+
+def short(value: object) -> str:
+    """Show the value of one field of a refused record, without what could be a key or a prompt."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict | list):
+        return f"a {'JSON object' if isinstance(value, dict) else 'list'} of {len(value)}"
+    text = str(value)
+    if len(text) > _SHORT or len(text.split()) > _FEW_WORDS:
+        return f"a text of {len(text)} characters"
+    return repr(redact.safe(text))
 
 
 def arrow_type(kind: str) -> "pa.DataType":
@@ -72,6 +86,7 @@ class Stage:
         self._rejects: list[Reject] = []
         self._held: list[Sequence[Any]] = []
         self._seen: set[str] = set()
+        self._owners: set[str] = set()
         self._span: tuple[int, int] | None = None
         self._schema = pa.schema([(c.name, arrow_type(c.type)) for c in table.columns])
         self._ts = table.names.index("ts") if "ts" in table.by_name else None
@@ -103,13 +118,33 @@ class Stage:
         }
         self.add([own[n] if n in own else fields.get(n) for n in self.table.names])
 
-    def reject(self, row: int, line: int | None, reason: str, sample: str = "") -> None:
-        """Count a record that cannot be used; the first thousand are kept with a safe sample."""
+    def reject(self, row: int, line: int | None, why: RecordError | str, sample: str = "") -> None:
+        """Count a record that cannot be used; the first thousand are kept with a safe sample.
+
+        Args:
+            row: Its number.
+            line: Its line; None where it has none.
+            why: The reason, or the error that tells it with the field and its value.
+            sample: What the record says.
+        """
+        error = why if isinstance(why, RecordError) else RecordError(why)
         self.rejected += 1
-        self.reasons[reason] += 1
+        self.reasons[error.reason] += 1
         if len(self._rejects) < KEPT_REJECTS:
-            shown = redact.safe(sample[:400], limit=120)
-            self._rejects.append(Reject(row=row, line=line, reason=reason, sample=shown))
+            kept = Reject(
+                row=row,
+                line=line,
+                reason=error.reason,
+                sample=redact.safe(sample[:400], limit=120),
+                field=error.field,
+                value=short(error.value) if error.field else "",
+            )
+            self._rejects.append(kept)
+
+    def owner(self, name: str, value: object) -> None:
+        """Remember an account or user that a row names."""
+        if value not in (None, "") and len(self._owners) < MOST_OWNERS:
+            self._owners.add(redact.safe(f"{name} {value}", limit=80))
 
     def drop(self) -> None:
         """Leave nothing behind, when the reading fails half way."""
@@ -142,6 +177,7 @@ class Stage:
             last_at=instant(last),
             notes=tuple(self.notes),
             field_map=dict(field_map or {}),
+            owners=frozenset(self._owners),
         )
 
     def _write(self) -> None:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from runbook_lib import redact
 from runbook_lib.errors import InputError, UnknownSourceError
 from runbook_lib.schema import USAGE
-from runbook_lib.sources import usage_names, usage_notes, usage_rows, usage_sql
+from runbook_lib.sources import own_tables, usage_names, usage_notes, usage_rows, usage_sql
 from runbook_lib.sources.intake import Intake
 from runbook_lib.sources.stage import Stage
 
@@ -55,7 +55,9 @@ def read(
     if made is None:
         made = _careful(path, staging, form, source_file, account, zone)
     notes = [*form.header.notes, *made.notes, *usage_notes.notes(made)]
-    return replace(made, cost_decimals=COST_DECIMALS, notes=tuple(notes))
+    named = [name for name in form.header.others if own_tables.is_owner(name)]
+    owners = usage_notes.owners(made, named)
+    return replace(made, cost_decimals=COST_DECIMALS, notes=tuple(notes), owners=owners)
 
 
 def form_of(path: Path, source_file: str) -> usage_rows.Form:

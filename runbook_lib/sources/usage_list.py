@@ -100,12 +100,13 @@ def _fill(
             try:
                 fields = _fields(item, zone)
             except RecordError as error:
-                stage.reject(number, None, error.reason, json.dumps(_shown(item)))
+                stage.reject(number, None, error, json.dumps(_shown(item)))
                 refused += _cost_of(item)
                 continue
             held += 1
             used += fields["cost_usd"] or Decimal(0)
             stage.add_fields(fields, number)
+            stage.owner("user_id", item.get("user_id"))
     if totals and max(totals) > number:
         stage.notes.append(f"holds {number} of {max(totals)} rows: fetch the other pages too")
     return used, refused
@@ -164,11 +165,11 @@ def _value(name: str, column: str, value: object, zone: ZoneInfo | None) -> Any:
     if value is None:
         return None
     if isinstance(value, bool | list | dict):
-        raise RecordError(f"{name} of another type")
+        raise RecordError(f"{name} of another type", field=name, value=value)
     try:
         return usage_cells.reader(column, comma=False, zone=zone)(str(value))
     except RecordError as error:
-        raise RecordError(f"{name}: {error.reason}") from None
+        raise RecordError(f"{name}: {error.reason}", field=name, value=value) from None
 
 
 def _inner_name(inner: object) -> str | None:

@@ -1,13 +1,16 @@
 """What people should know of an export beside its rows: gaps, a range not covered, a seam."""
 
+import json
 import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+from runbook_lib import redact
 from runbook_lib.sources import engine
-from runbook_lib.sources.intake import Intake
+from runbook_lib.sources.intake import MOST_OWNERS, Intake
 
 PAGE = 1000
 """Rows the console fetches at a time for its export (contract §7)."""
@@ -63,18 +66,43 @@ def _day(text: str) -> date | None:
         return None
 
 
+def owners(intake: Intake, columns: Sequence[str]) -> frozenset[str]:
+    """Name the accounts or users that the rows of an export tell.
+
+    Args:
+        intake: What was read; its staged file is looked at.
+        columns: Names of the columns of the export that tell them, kept in `extra`.
+    """
+    if intake.staged is None or not columns:
+        return frozenset()
+    found = {
+        redact.safe(f"{name} {value}", limit=80)
+        for name in columns
+        for value in _distinct(intake.staged, f"json_extract_string(extra, {_at(name)})")
+        if value is not None
+    }
+    return frozenset(sorted(found)[:MOST_OWNERS])
+
+
+def _at(name: str) -> str:
+    """Write where a column stands in `extra`, as an SQL literal."""
+    return engine.quoted(f"$.{json.dumps(name, ensure_ascii=False)}")
+
+
 def _busy(staged: Path) -> list[int]:
     """List the quarter hours that have rows, in order."""
+    return _distinct(staged, f"epoch_us(ts) // {_SLOT_US}")
+
+
+def _distinct(staged: Path, what: str) -> list[Any]:
     link = engine.connect([staged.parent], spill=staged.parent / "spill")
     engine.lock(link)
     file = engine.quoted(str(staged))
     try:
-        found = link.execute(
-            f"SELECT DISTINCT epoch_us(ts) // {_SLOT_US} FROM read_parquet({file}) ORDER BY 1"
-        ).fetchall()
+        found = link.execute(f"SELECT DISTINCT {what} FROM read_parquet({file}) ORDER BY 1")
+        return [value for (value,) in found.fetchall()]
     finally:
         link.close()
-    return [slot for (slot,) in found]
 
 
 def _gaps(slots: Sequence[int]) -> list[str]:

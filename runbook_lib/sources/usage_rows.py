@@ -128,7 +128,7 @@ def fill(stage: Stage, path: Path, form: Form, zone: ZoneInfo | None) -> Sums:
         try:
             fields = _fields(record, head, readers)
         except RecordError as error:
-            stage.reject(record.number, record.line, error.reason, record.text[:400])
+            stage.reject(record.number, record.line, error, record.text[:400])
             sums.refused += _cost_of(record, head, readers)
             refused_last = True
             continue
@@ -163,7 +163,8 @@ def _fields(
         try:
             fields[column] = readers[column](cells[place])
         except RecordError as error:
-            raise RecordError(f"{column}: {error.reason}") from None
+            reason = f"{column}: {error.reason}"
+            raise RecordError(reason, field=column, value=cells[place]) from None
     fields["slot"] = fields["ts"] // _SLOT_US
     if head.others:
         rest = {name: cells[place] for name, place in head.others.items() if cells[place]}

@@ -18,6 +18,7 @@ class Added:
         rows: Rows used; `repeated` of them were held already, by this file or by another.
         rejected: Rows that could not be used.
         already: The very same file had been taken in before: nothing was done.
+        elsewhere: Other accounts under which the same bytes are held, and count as well.
         notes: What people should know of it.
     """
 
@@ -28,6 +29,7 @@ class Added:
     repeated: int
     rejected: int
     already: bool = False
+    elsewhere: Sequence[str] = ()
     notes: Sequence[str] = ()
 
 

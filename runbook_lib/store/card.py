@@ -1,7 +1,7 @@
 """What the lake holds: the card at the head of a notebook."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,7 @@ class Card:
         inputs: The files taken in, by name.
         rejected: Rejected rows by reason, over all files.
         notes: What people should know of the files, each with the name of its file.
+        owners: Account → accounts or users that its rows name, such as "user_id 8".
         sample: Whether the data are made up.
     """
 
@@ -55,6 +56,7 @@ class Card:
     rejected: Mapping[str, int]
     notes: Sequence[str]
     sample: bool = False
+    owners: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def last_at(self) -> datetime | None:
@@ -102,6 +104,7 @@ def record(intake: "Intake") -> dict[str, Any]:
         "notes": list(intake.notes),
         "columns": sorted(intake.columns),
         "field_map": dict(intake.field_map),
+        "owners": sorted(intake.owners),
     }
 
 
@@ -119,7 +122,15 @@ def card(manifest: "Manifest") -> Card:
         rejected=dict(sorted(rejected.items())),
         notes=[f"{taken['source_file']}: {note}" for taken in order for note in taken["notes"]],
         sample=manifest.sample,
+        owners=_owners(manifest),
     )
+
+
+def _owners(manifest: "Manifest") -> dict[str, list[str]]:
+    named: dict[str, set[str]] = {}
+    for taken in manifest.taken:
+        named.setdefault(taken["account"], set()).update(taken.get("owners", ()))
+    return {account: sorted(names) for account, names in sorted(named.items())}
 
 
 def _table(name: str, parts: "Sequence[Part]") -> TableCard:

@@ -115,6 +115,11 @@ def _added(old: Manifest, new: Manifest, intakes: Sequence[Intake]) -> list[Adde
     for intake in intakes:
         already = _already(old.parts, before, intake)
         before.append(record(intake))
+        elsewhere = {
+            str(item["account"])
+            for item in before
+            if (item["sha256"], item["table"]) == (intake.sha256, intake.table)
+        }
         repeated = sum(part.hidden_rows for part in new.parts if _is_of(part, intake))
         answers.append(
             Added(
@@ -125,6 +130,7 @@ def _added(old: Manifest, new: Manifest, intakes: Sequence[Intake]) -> list[Adde
                 repeated=intake.rows if already else repeated,
                 rejected=intake.rejected,
                 already=already,
+                elsewhere=sorted(elsewhere - {intake.account}),
                 notes=tuple(intake.notes),
             )
         )

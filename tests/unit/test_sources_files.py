@@ -116,6 +116,28 @@ def test_honest_gzip_is_read_whatever_its_name(tmp_path: Path, name: str) -> Non
     assert [path.suffix for path in (tmp_path / "staging").iterdir()] == [".parquet"]
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        pytest.param(gzip.compress(LINE * 500)[:-20], "is a gzip file that is cut off", id="cut"),
+        pytest.param(gzip.compress(LINE)[:10], "is a gzip file that is cut off", id="head-only"),
+        pytest.param(b"\x1f", "is a gzip file that is cut off", id="one-byte"),
+        pytest.param(gzip.compress(b" \n"), "is empty once unpacked", id="blank-inside"),
+        pytest.param(b"", "is empty", id="empty"),
+        pytest.param(b"\0" * 5000, "holds nothing but zero bytes", id="zeros"),
+        pytest.param(gzip.compress(b"\0" * 99), "holds nothing but zero bytes", id="zeros-inside"),
+    ],
+)
+def test_a_gzip_file_that_is_none_is_told_by_its_own_name(
+    tmp_path: Path, content: bytes, told: str
+) -> None:
+    """The name of a temporary copy would help nobody."""
+    with pytest.raises(InputError, match=told) as caught:
+        kit.read(tmp_path, content, "calls.jsonl.gz")
+    assert "calls.jsonl.gz" in one_sentence(caught.value)
+    assert "unpacked-" not in str(caught.value)
+
+
 def test_a_gzip_bomb_is_refused(tmp_path: Path) -> None:
     """Ten kilobytes must not become gigabytes of disk."""
     bomb = gzip.compress(b"1\n" * 5_000_000, 9)

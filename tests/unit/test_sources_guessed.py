@@ -12,6 +12,7 @@ from runbook_lib.errors import InputError, ParameterError, UnknownSourceError
 
 END = datetime(2026, 11, 24, 5, 31, 43, 886_000, tzinfo=UTC)
 START = datetime(2026, 11, 24, 5, 31, 42, 651_000, tzinfo=UTC)
+BACK_IN_1900 = {**GUESSED, "ms": 4_000_000_000_000}
 
 
 def test_the_guess_is_shown(tmp_path: Path) -> None:
@@ -54,6 +55,13 @@ def test_a_line_that_tells_its_duration_was_written_at_the_end(tmp_path: Path) -
     intake = kit.read(tmp_path, [GUESSED])
     assert kit.rows(intake)[0]["ts"] == START
     assert "ts is taken as the end of a call; its start is the duration earlier" in intake.notes
+
+
+def test_a_duration_longer_than_time_costs_its_line_alone(tmp_path: Path) -> None:
+    """A start before there were gateways cannot be; the other lines are read."""
+    intake = kit.read(tmp_path, [{**GUESSED, "ms": 1235 + at} for at in range(9)] + [BACK_IN_1900])
+    assert (intake.rows, intake.rejected) == (9, 1)
+    assert intake.rejects[0].field == "duration_ms"
 
 
 @pytest.mark.parametrize(
