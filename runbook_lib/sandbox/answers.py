@@ -10,12 +10,16 @@ from typing import NamedTuple
 
 from runbook_lib.sandbox.channels import NO_ANSWER, Protocol
 from runbook_lib.sandbox.prices import Tokens
+from runbook_lib.sandbox.wanted import Said
 
 JSON = "application/json; charset=utf-8"
 PASSED = "application/json"
 """What an upstream wrote and the gateway passes on."""
 
 STREAM = "text/event-stream"
+IN_ONE_PIECE = 2048
+"""Bytes of a body that the gateway's server still counts; longer ones come in chunks (M)."""
+
 PAGE = "text/html; charset=utf-8"
 TEXT = "text/plain"
 
@@ -30,6 +34,7 @@ class Problem(NamedTuple):
         listed: Status in that list, which is the upstream's where it answered.
         retry_after: Seconds for the header; None for no header.
         passed_on: The body is the upstream's own.
+        as_stream: A stream was asked for, and its headers come with the refusal (contract §4, M).
     """
 
     status: int
@@ -40,6 +45,7 @@ class Problem(NamedTuple):
     listed: int | None = None
     retry_after: int | None = None
     passed_on: bool = False
+    as_stream: bool = False
 
 
 class Surface(NamedTuple):
@@ -62,8 +68,12 @@ class Answer(NamedTuple):
         duration: Ticks from arrival to the last byte; `ttft` to the first, streams only.
         stream_end: `complete`, `truncated`, `error_event`; empty where no stream came.
         stream_code: Symbol inside a broken stream.
+        broken: What broke the stream, a kind of `channels.STREAM_TROUBLES`; empty for nothing.
+        origin: Protocol that the gateway translated into that of the endpoint, or `responses`;
+            empty for none.
         model: Model that answered, as the upstream names it; empty on refusals.
         tokens: As the answer's body tells them, input without cached ones.
+        said: What the model says.
     """
 
     status: int
@@ -80,7 +90,9 @@ class Answer(NamedTuple):
     model: str = ""
     response_id: str = ""
     tokens: Tokens | None = None
-    text: str = ""
+    said: Said = Said()
+    broken: str = ""
+    origin: str = ""
 
     @property
     def code(self) -> str:
@@ -126,6 +138,12 @@ IP_BLOCKED = _flat(
 TOKEN_MISSING = _flat(401, "UNAUTHORIZED", "Authorization header is required", None)
 TOKEN_INVALID = _flat(401, "INVALID_TOKEN", "Invalid token", None)
 
+NO_SUBSCRIPTION = _flat(
+    403, "SUBSCRIPTION_NOT_FOUND", "No active subscription found for this group"
+)
+SUBSCRIPTION_ENDED = _flat(403, "SUBSCRIPTION_INVALID", "subscription has expired")
+SUBSCRIPTION_PAUSED = _flat(403, "SUBSCRIPTION_INVALID", "subscription is suspended")
+
 BALANCE = Problem(403, "billing_error", "insufficient balance", category="quota")
 NO_GROUP = Problem(
     403,
@@ -166,6 +184,14 @@ _NO_CHANNEL = {
 def is_quota_form(problem: Problem, surface: str) -> bool:
     """Tell whether a reached cap speaks OpenAI's words: on `/v1/responses` it does (M)."""
     return problem is CAP_REACHED and surface == "responses"
+
+
+def plan_used_up(window: str, *, at_door: bool) -> Problem:
+    """Refuse what a subscription's window no longer pays for; the handler has the first form."""
+    message = f"{window} usage limit exceeded"
+    if at_door:
+        return _flat(429, "USAGE_LIMIT_EXCEEDED", message)
+    return Problem(403, "billing_error", message, category="quota")
 
 
 def ip_denied(address: str) -> Problem:
@@ -284,8 +310,10 @@ def _upstream_body(answer: Answer, problem: Problem) -> str:
 
 
 def headers(answer: Answer, body_length: int | None) -> list[tuple[str, str]]:
-    """List the headers in the order captured; *body_length* None is a body in chunks."""
+    """List the headers in the order captured; *body_length* None is a stream."""
     lines = [("content-type", answer.content_type)]
+    if answer.surface is not None and answer.surface.name == "billing" and not answer.problem:
+        lines = [("cache-control", "no-store"), *lines]
     if answer.content_type == STREAM:
         lines = [("cache-control", "no-cache"), *lines, ("x-accel-buffering", "no")]
     if answer.problem is not None and answer.problem.retry_after is not None:
@@ -293,6 +321,6 @@ def headers(answer: Answer, body_length: int | None) -> list[tuple[str, str]]:
     if answer.client_id is not None:
         lines.append(("x-client-request-id", answer.client_id))
     lines += [("x-request-id", value) for value in answer.request_ids]
-    if body_length is None:
+    if body_length is None or body_length > IN_ONE_PIECE:
         return [*lines, ("transfer-encoding", "chunked")]
     return [*lines, ("content-length", str(body_length))]

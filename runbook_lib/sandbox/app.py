@@ -10,7 +10,7 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runbook_lib.errors import ParameterError
-from runbook_lib.sandbox import faults, front, lanes, ticks, wire
+from runbook_lib.sandbox import answers, faults, front, lanes, ticks, wire
 from runbook_lib.sandbox.faults import Fault
 from runbook_lib.sandbox.live import Live, Seen
 from runbook_lib.sandbox.replies import Reply, Stop
@@ -64,7 +64,7 @@ class _Call:
         live = self.live
         body = await self._body(head)
         chance = live.chance_of(wire.secret(head))
-        request, with_usage = wire.request(head, body, chance, pace=live.pace)
+        request, wish = wire.request(head, body, chance, pace=live.pace)
         key = live.key_name(request.secret)
         run = head.headers.get(wire.RUN, "")
         self._note(head, request.model, key, run)
@@ -82,7 +82,7 @@ class _Call:
         except ParameterError as error:
             await self._plain(400, str(error))
             return
-        reply = live.ask(request, fault, with_usage=with_usage)
+        reply = live.ask(request, fault, wish)
         self._judged(reply, fault)
         if fault is not None and fault.socket:
             await self._socket(fault, reply)
@@ -186,8 +186,9 @@ class _Call:
         stream = reply.stream or reply.stop is not None
         pieces = reply.pieces
         headers = list(reply.headers)
-        if not stream:
-            headers.append(("content-length", str(sum(map(len, pieces)))))
+        length = sum(map(len, pieces))
+        if not stream and length <= answers.IN_ONE_PIECE:
+            headers.append(("content-length", str(length)))
         await self._wait(reply.first, quick=reply.status != 200)
         raw = [
             (name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers
@@ -197,10 +198,8 @@ class _Call:
             body = b"" if self.scope["method"] == "HEAD" else b"".join(pieces)
             await self._send(body, more=False)
             return
-        span = max(0, reply.end - reply.first)
-        for number, piece in enumerate(pieces):
-            if number:
-                await self._wait(reply.first + span * number // len(pieces))
+        for piece, due in zip(pieces, reply.due(), strict=True):
+            await self._wait(due)
             await self._send(piece, more=True)
         await self._end(reply)
 

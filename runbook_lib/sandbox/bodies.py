@@ -1,10 +1,13 @@
 """Writes one answer out: status, headers in order, and the body of everything that is no stream.
 
 Forms are those captured (contract §3.1, §7, M). What an upstream says is passed on as it wrote it,
-with blanks after commas; what the gateway writes itself has none, and sorted names.
+with blanks after commas; what the gateway writes itself has none, and mostly sorted names.
 """
 
 import json
+import zlib
+from array import array
+from base64 import b64encode
 from typing import Any, NamedTuple
 
 from runbook_lib.sandbox import answers, key_report
@@ -12,10 +15,11 @@ from runbook_lib.sandbox.answers import Answer
 from runbook_lib.sandbox.door import Request
 from runbook_lib.sandbox.machine import Forced, Gateway
 from runbook_lib.sandbox.prices import Tokens
+from runbook_lib.sandbox.wanted import Wish
 
 PAGE = "<!doctype html>\n<html><head><title>Console</title></head><body></body></html>\n"
 SAID = "pong"
-"""What every simulated model says."""
+"""What every simulated model says where nobody gives it words."""
 
 
 class Written(NamedTuple):
@@ -28,7 +32,13 @@ class Written(NamedTuple):
 
 
 def respond(
-    gateway: Gateway, request: Request, at: int, *, forced: Forced | None = None, said: str = SAID
+    gateway: Gateway,
+    request: Request,
+    at: int,
+    *,
+    forced: Forced | None = None,
+    wish: Wish | None = None,
+    words: str = SAID,
 ) -> Written:
     """Judge a request and write its answer.
 
@@ -37,16 +47,18 @@ def respond(
         request: The request.
         at: Tick of its arrival; never before that of the last request.
         forced: A planted fault; None for none.
-        said: What the model says.
+        wish: What the request wants of the model; None for words.
+        words: What the model says where it may say what it likes.
     """
-    answer = gateway.handle(request, at, forced)._replace(text=said)
-    text = _text(gateway, request, answer, at)
+    wanted = wish or Wish()
+    answer = gateway.handle(request, at, forced)._replace(said=wanted.said(words))
+    text = _text(gateway, request, answer, at, wanted)
     body = None if text is None else text.encode()
     length = None if body is None else len(body)
     return Written(answer, answer.status, answers.headers(answer, length), body)
 
 
-def _text(gateway: Gateway, request: Request, answer: Answer, at: int) -> str | None:
+def _text(gateway: Gateway, request: Request, answer: Answer, at: int, wanted: Wish) -> str | None:
     if answer.stream_end:
         return None
     if answer.problem is not None:
@@ -54,14 +66,12 @@ def _text(gateway: Gateway, request: Request, answer: Answer, at: int) -> str | 
     if answer.surface is None:
         return PAGE if answer.status == 200 else "404 page not found"
     key = gateway.find_key(request.secret)
-    if answer.surface.name == "usage" and key is not None:
-        return answers.compact(key_report.usage_answer(gateway, key, at))
     if answer.surface.operation == "list" and key is not None:
-        return answers.compact(key_report.models_answer(key))
-    return _said(answer, at // 1_000_000)
+        return answers.compact(key_report.answer(answer.surface.name, gateway, key, at))
+    return _said(answer, at // 1_000_000, wanted)
 
 
-def _said(answer: Answer, second: int) -> str:
+def _said(answer: Answer, second: int, wanted: Wish) -> str:
     """What the model said, in the form of the endpoint."""
     tokens = answer.tokens or Tokens()
     name = answer.surface.name if answer.surface else ""
@@ -69,12 +79,23 @@ def _said(answer: Answer, second: int) -> str:
         count = "totalTokens" if name == "gemini" else "input_tokens"
         return json.dumps({count: tokens.input})
     if name == "chat":
-        return json.dumps(chat(answer, tokens, second))
-    if name == "messages":
-        return json.dumps(message(answer, tokens))
-    if name == "responses":
-        return json.dumps(response(answer, tokens, second))
-    return json.dumps(gemini(answer, tokens) if name == "gemini" else _vectors(answer, tokens))
+        content = chat(answer, tokens, second)
+    elif name == "messages":
+        content = message(answer, tokens)
+    elif name == "responses":
+        content = response(answer, tokens, second)
+    else:
+        content = gemini(answer, tokens) if name == "gemini" else _vectors(answer, tokens, wanted)
+    if not answer.origin:
+        return json.dumps(content)
+    if (answer.origin, name) == ("gemini", "messages"):
+        return answers.compact(content)
+    return json.dumps(content, separators=(",", ":"))
+
+
+def call_id(answer: Answer) -> str:
+    """Name the call of a tool: the same in a body and in the events of a stream."""
+    return (answer.client_id or "").replace("-", "")[:24]
 
 
 def chat(answer: Answer, tokens: Tokens, second: int) -> dict[str, Any]:
@@ -85,21 +106,30 @@ def chat(answer: Answer, tokens: Tokens, second: int) -> dict[str, Any]:
         "total_tokens": sum(tokens),
         "prompt_tokens_details": {"cached_tokens": tokens.cache_read},
     }
-    if answer.protocol == "gemini":
+    if answer.origin == "gemini":
         del usage["prompt_tokens_details"]
-    elif answer.protocol == "anthropic":
+    elif answer.origin == "anthropic":
         usage["prompt_tokens_details"]["cache_creation_tokens"] = tokens.cache_write
     else:
         usage["completion_tokens_details"] = {"reasoning_tokens": 0}
-    said = {"role": "assistant", "content": answer.text}
+    said: dict[str, Any] = {"role": "assistant", "content": answer.said.text}
+    if answer.said.tool:
+        said = {"role": "assistant", "content": None, "tool_calls": [chat_tool(answer)]}
+    reason = "tool_calls" if answer.said.tool else "stop"
     return {
         "id": answer.response_id,
         "object": "chat.completion",
         "created": second,
         "model": answer.model,
-        "choices": [{"index": 0, "message": said, "finish_reason": "stop"}],
+        "choices": [{"index": 0, "message": said, "finish_reason": reason}],
         "usage": usage,
     }
+
+
+def chat_tool(answer: Answer) -> dict[str, Any]:
+    """Build the call of a tool as chat completions tell it."""
+    function = {"name": answer.said.tool, "arguments": answer.said.arguments}
+    return {"id": f"call_{call_id(answer)}", "type": "function", "function": function}
 
 
 def message(answer: Answer, tokens: Tokens) -> dict[str, Any]:
@@ -115,30 +145,52 @@ def message(answer: Answer, tokens: Tokens) -> dict[str, Any]:
         "output_tokens": tokens.output,
         "service_tier": "standard",
     }
-    if answer.protocol == "gemini":
+    if answer.origin == "gemini":
         usage = {"input_tokens": tokens.input, "output_tokens": tokens.output}
+    block: dict[str, Any] = {"type": "text", "text": answer.said.text}
+    if answer.said.tool:
+        block = {**message_tool(answer), "input": json.loads(answer.said.arguments)}
     return {
         "id": answer.response_id,
         "type": "message",
         "role": "assistant",
         "model": answer.model,
-        "content": [{"type": "text", "text": answer.text}],
-        "stop_reason": "end_turn",
+        "content": [block],
+        "stop_reason": "tool_use" if answer.said.tool else "end_turn",
         "stop_sequence": None,
         "usage": usage,
     }
 
 
+def message_tool(answer: Answer) -> dict[str, Any]:
+    """Build the call of a tool as messages tell it, its input still empty."""
+    return {
+        "type": "tool_use",
+        "id": f"toolu_{call_id(answer)}",
+        "name": answer.said.tool,
+        "input": {},
+    }
+
+
 def response(answer: Answer, tokens: Tokens, second: int) -> dict[str, Any]:
     """Build the answer of `/v1/responses`, `second` since 1970 where it has one."""
-    said = {"type": "output_text", "text": answer.text, "annotations": []}
-    output = {
+    said = {"type": "output_text", "text": answer.said.text, "annotations": []}
+    output: dict[str, Any] = {
         "id": f"msg_{answer.response_id[5:21]}",
         "type": "message",
         "status": "completed",
         "role": "assistant",
         "content": [said],
     }
+    if answer.said.tool:
+        output = {
+            "id": f"fc_{answer.response_id[5:21]}",
+            "type": "function_call",
+            "status": "completed",
+            "call_id": f"call_{call_id(answer)}",
+            "name": answer.said.tool,
+            "arguments": answer.said.arguments,
+        }
     usage = {
         "input_tokens": tokens.input + tokens.cache_read,
         "input_tokens_details": {"cached_tokens": tokens.cache_read},
@@ -161,7 +213,11 @@ def response(answer: Answer, tokens: Tokens, second: int) -> dict[str, Any]:
 
 def gemini(answer: Answer, tokens: Tokens) -> dict[str, Any]:
     """Build the answer of `generateContent`."""
-    content = {"parts": [{"text": answer.text}], "role": "model"}
+    part: dict[str, Any] = {"text": answer.said.text}
+    if answer.said.tool:
+        arguments = json.loads(answer.said.arguments)
+        part = {"functionCall": {"name": answer.said.tool, "args": arguments}}
+    content = {"parts": [part], "role": "model"}
     usage = {
         "promptTokenCount": tokens.input + tokens.cache_read,
         "candidatesTokenCount": tokens.output,
@@ -176,10 +232,20 @@ def gemini(answer: Answer, tokens: Tokens) -> dict[str, Any]:
     }
 
 
-def _vectors(answer: Answer, tokens: Tokens) -> dict[str, Any]:
+def _vectors(answer: Answer, tokens: Tokens, wanted: Wish) -> dict[str, Any]:
     return {
         "object": "list",
-        "data": [{"object": "embedding", "index": 0, "embedding": [0.0, 1.0]}],
+        "data": [
+            {"object": "embedding", "index": number, "embedding": _vector(text, wanted)}
+            for number, text in enumerate(wanted.texts)
+        ],
         "model": answer.model,
         "usage": {"prompt_tokens": tokens.input, "total_tokens": tokens.input},
     }
+
+
+def _vector(text: str, wanted: Wish) -> list[float] | str:
+    """A vector of length one: the same text has the same one, other texts mostly another one."""
+    numbers = array("f", bytes(4 * wanted.dimensions))
+    numbers[zlib.crc32(text.encode("utf-8", "replace")) % wanted.dimensions] = 1.0
+    return b64encode(numbers.tobytes()).decode() if wanted.base64 else numbers.tolist()

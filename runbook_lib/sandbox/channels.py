@@ -10,6 +10,7 @@ from random import Random
 from typing import Literal
 
 from runbook_lib.sandbox import ticks
+from runbook_lib.sandbox.plans import Plan
 
 Protocol = Literal["openai", "anthropic", "gemini"]
 
@@ -29,7 +30,11 @@ FAULTS: dict[str, int] = {
     "overloaded": 529,
     "unreachable": NO_ANSWER,
 }
-"""What each kind of failing channel answers. The other kinds: `ok`, `slow`, `cuts` streams."""
+"""What each kind of failing channel answers, whole answers and streams alike."""
+
+STREAM_TROUBLES = ("cuts", "errs", "hangs", "mutes")
+"""Kinds that hit streams only: the connection ends, an error comes as an event, nothing comes for a
+minute before the connection ends, the connection ends before the first event."""
 
 _FINAL: dict[Protocol, frozenset[int]] = {
     "openai": frozenset({400, 413}),
@@ -90,10 +95,11 @@ class Channel:
 
     Attributes:
         answers: Model asked of the upstream → name it answers with; empty serves every model.
-        health: `ok`, `slow`, `cuts`, or a kind of `FAULTS`.
+        health: `ok`, `slow`, or a kind of `FAULTS` or `STREAM_TROUBLES`.
         share: Share of the requests that the trouble hits, 0–1.
         factor: Times the usual time it takes while `slow`.
         flaky: Share of requests that it answers 500 even on an ordinary day.
+        responses: It speaks the Responses API, so that chat completions are translated.
         set_aside_until: Tick from which it is chosen again.
         failures: Failures in a row.
     """
@@ -107,6 +113,7 @@ class Channel:
     share: float = 1.0
     factor: float = 1.0
     flaky: float = 0.0
+    responses: bool = False
     set_aside_until: int = 0
     last_used: int = 0
     failures: int = 0
@@ -123,7 +130,7 @@ class Channel:
         """
         if health == "ok" and self.flaky:
             health, share = "down", self.flaky
-        if health not in FAULTS and health not in ("ok", "slow", "cuts"):
+        if health not in FAULTS and health not in ("ok", "slow", *STREAM_TROUBLES):
             raise KeyError(health)
         self.health, self.share, self.factor = health, share, factor
         if self.set_aside_until == ticks.FOREVER:
@@ -153,6 +160,7 @@ class Group:
     Attributes:
         multiplier: In parts, see `prices`.
         aliases: Model asked → model that is asked of the channel and priced.
+        plan: Its limits where it is paid by subscription; None where the balance pays.
     """
 
     id: int
@@ -163,6 +171,7 @@ class Group:
     aliases: dict[str, str] = field(default_factory=dict)
     per_minute: PerMinute = field(default_factory=PerMinute)
     enabled: bool = True
+    plan: Plan | None = None
 
     def serves(self, model: str) -> bool:
         """Tell whether a channel is configured for a model, set aside or not."""

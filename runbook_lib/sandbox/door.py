@@ -82,9 +82,23 @@ def means(key: Key, at: int) -> Problem | None:
         return answers.KEY_EXPIRED
     if key.cap is not None and key.used >= key.cap:
         return answers.CAP_REACHED
+    if key.group is not None and key.group.plan is not None:
+        return _subscribed(key, at)
     if key.account.funds_at_door(at) <= 0:
         return answers.BALANCE_AT_DOOR
     return None
+
+
+def _subscribed(key: Key, at: int) -> Problem | None:
+    held = key.subscription
+    if held is None:
+        return answers.NO_SUBSCRIPTION
+    if held.paused:
+        return answers.SUBSCRIPTION_PAUSED
+    if not held.starts_at <= at < held.expires_at:
+        return answers.SUBSCRIPTION_ENDED
+    window = held.used_up_at_door(at)
+    return None if window is None else answers.plan_used_up(window, at_door=True)
 
 
 _FLAWS = {
@@ -110,9 +124,13 @@ def form(request: Request, surface: Surface, key: Key) -> Problem | None:
 
 
 def limits(key: Key, group: Group, at: int) -> Problem | None:
-    """Check the balance as it is, the windows, and the requests per minute, in this order."""
+    """Check balance or plan as they are, windows, and requests per minute, in this order."""
     account = key.account
-    if account.balance <= 0:
+    if group.plan is not None:
+        ended = key.subscription.used_up(at) if key.subscription is not None else None
+        if ended is not None:
+            return answers.plan_used_up(ended, at_door=False)
+    elif account.balance <= 0:
         return answers.BALANCE
     window = key.used_up(at) if key.windows else None
     if window is not None:

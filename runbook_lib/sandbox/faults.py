@@ -58,7 +58,7 @@ class Fault:
         if self.refusal is not None:
             written = Problem(**self.refusal)
             return Forced(lambda protocol: _worded(written, protocol))
-        return Forced(cut=True) if self.cut else None
+        return Forced(breaks="cuts") if self.cut else None
 
 
 def _worded(problem: Problem, protocol: Protocol) -> Problem:
@@ -95,6 +95,7 @@ class Rule:
     Attributes:
         times: How often; 0 for always. for_s: Seconds from its first hit; 0 for always.
         p: Probability of each hit, above 0 to 1.
+        model: Its model; with `!` before it, every other one.
         path: Start of the path. run: Value of the header `x-sandbox-run`.
     """
 
@@ -110,11 +111,16 @@ class Rule:
     def fits(self, *, model: str, key: str, path: str, run: str) -> bool:
         """Tell whether a request is meant."""
         return (
-            self.model in ("", model)
+            self.means(model)
             and self.key in ("", key)
             and path.startswith(self.path)
             and self.run in ("", run)
         )
+
+    def means(self, model: str) -> bool:
+        """Tell whether a model is meant: by its name, or by not having the one after `!`."""
+        name = self.model
+        return name != f"!{model}" if name.startswith("!") else name in ("", model)
 
     def line(self) -> str:
         """Write it as one line."""
@@ -198,7 +204,7 @@ class _Script:
         for rule, use in zip(self.rules, self.uses, strict=True):
             over = rule.for_s and use.since is not None
             over = over and at - (use.since or 0) >= rule.for_s * ticks.SECOND
-            if rule.model not in ("", model) or over or (rule.times and use.hits >= rule.times):
+            if not rule.means(model) or over or (rule.times and use.hits >= rule.times):
                 continue
             if rule.p < 1 and self.chance.random() >= rule.p:
                 return None

@@ -1,4 +1,4 @@
-"""What a key is told about itself: `GET /v1/usage` and `GET /v1/models` (contract §2, §7, M).
+"""What a key is told about itself: its usage, its models, its rate (contract §2, §7, M).
 
 `isValid` is true for exhausted, expired and unfunded keys alike, so it means nothing; `quota.used`
 is up to five minutes old, the sums of usage are not.
@@ -9,12 +9,27 @@ from typing import Any
 from runbook_lib.sandbox import prices, ticks
 from runbook_lib.sandbox.keys import Key, SpendWindow
 from runbook_lib.sandbox.machine import Gateway, Row
+from runbook_lib.sandbox.plans import Subscription
 
 _LATELY = 5 * ticks.MINUTE
 _DAYS_SHOWN = 30
 _NAMES = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 _CREATED = (*_NAMES[:3], "cache_creation_tokens")
 """Names of the token counts: the days have other ones than the rest."""
+
+
+def answer(surface: str, gateway: Gateway, key: Key, at: int) -> dict[str, Any]:
+    """Build the body of an endpoint that tells of the key.
+
+    Args:
+        surface: Name of the endpoint: `usage`, `billing`, `models`, or `gemini` for its models.
+        gateway: The gateway.
+        key: The key that asks.
+        at: Tick of the question.
+    """
+    if surface == "usage":
+        return usage_answer(gateway, key, at)
+    return _billing(key, at) if surface == "billing" else models_answer(gateway, key)
 
 
 def usage_answer(gateway: Gateway, key: Key, at: int) -> dict[str, Any]:
@@ -37,6 +52,8 @@ def usage_answer(gateway: Gateway, key: Key, at: int) -> dict[str, Any]:
         body["model_stats"] = _models(key)
     if limited:
         return body | _limits(key, at)
+    if key.group is not None and key.subscription is not None:
+        return body | _plan(key.group.name, key.subscription, at)
     balance = _usd(key.account.balance)
     plan = {"balance": balance, "planName": "钱包余额", "remaining": balance, "unit": "USD"}
     return body | plan
@@ -62,6 +79,35 @@ def _limits(key: Key, at: int) -> dict[str, Any]:
     if key.windows:
         found["rate_limits"] = [_window(window, at) for window in key.windows]
     return found
+
+
+def _plan(name: str, held: Subscription, at: int) -> dict[str, Any]:
+    """What is left of a subscription; like the door, it knows what was used a minute ago."""
+    known = held.known(at)
+    left = [held.plan.limits[window] - used for window, used in known.items()]
+    told: dict[str, Any] = {"expires_at": ticks.server_time(held.expires_at)}
+    for window in held.windows:
+        told[f"{window.name}_limit_usd"] = _usd(held.plan.limits[window.name])
+        told[f"{window.name}_usage_usd"] = _usd(known[window.name])
+        if window.name == "weekly" and window.start is not None:
+            told["weekly_window_start"] = ticks.server_time(window.start)
+    remaining = _usd(max(0, min(left, default=0)))
+    return {"planName": name, "remaining": remaining, "subscription": told, "unit": "USD"}
+
+
+def _billing(key: Key, at: int) -> dict[str, Any]:
+    parts = key.group.multiplier if key.group is not None else prices.MULTIPLIER_PARTS
+    rate = parts / prices.MULTIPLIER_PARTS
+    return {
+        "object": "sub2api.key_billing",
+        "schema_version": 1,
+        "billing_scope": "token",
+        "group_rate_multiplier": rate,
+        "resolved_rate_multiplier": rate,
+        "peak_rate_enabled": False,
+        "effective_rate_multiplier": rate,
+        "observed_at": ticks.utc_time(at).replace("+00:00", "Z"),
+    }
 
 
 def _window(window: SpendWindow, at: int) -> dict[str, Any]:
@@ -153,15 +199,21 @@ def _usd(amount: int) -> Any:
     return int(value) if value == value.to_integral_value() else float(value)
 
 
-def models_answer(key: Key) -> dict[str, Any]:
+def models_answer(gateway: Gateway, key: Key) -> dict[str, Any]:
     """Build the body of `GET /v1/models`: what the key's group may call.
 
-    The form is that of the group's protocol; a name that is mapped to a model is listed too.
+    The form is that of the group's protocol; a name that is mapped to a model is listed too. A
+    group whose channels say nothing of models, or that has none, gets the built-in catalogue: so
+    what is listed need not be served.
     """
     group = key.group
     if group is None:
         return {"data": [], "object": "list"}
     names = {name for channel in group.channels for name in channel.answers} | set(group.aliases)
+    if not names:
+        names = {
+            model.name for model in gateway.models.values() if model.protocol == group.protocol
+        }
     items = [_listed(name, group.protocol) for name in sorted(names)]
     if group.protocol == "gemini":
         return {"object": "list", "data": [{"id": item["id"], "object": "model"} for item in items]}

@@ -10,6 +10,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from runbook_lib.sandbox import ticks
 from runbook_lib.sandbox.channels import Group, PerMinute
+from runbook_lib.sandbox.plans import Subscription
 from runbook_lib.sandbox.prices import Cost, Tokens
 
 SPANS = {"5h": 5 * ticks.HOUR, "1d": ticks.DAY, "7d": 7 * ticks.DAY}
@@ -61,7 +62,12 @@ class SpendWindow:
 
 @dataclass(slots=True, kw_only=True)
 class Account:
-    """One prepaid balance, the limits of its owner, and the owner's masked address."""
+    """One prepaid balance, the limits of its owner, and the owner's masked address.
+
+    Attributes:
+        subscriptions: Id of a group with a plan → the subscription of it.
+        since: Tick at which it was made.
+    """
 
     id: int
     name: str
@@ -75,6 +81,8 @@ class Account:
     slots: list[int] = field(default_factory=list)
     waiting: list[int] = field(default_factory=list)
     ledger: list[tuple[int, str, int, int]] = field(default_factory=list)
+    subscriptions: dict[int, Subscription] = field(default_factory=dict)
+    since: int = 0
 
     def funds_at_door(self, at: int) -> int:
         """The balance as the door knows it: up to a minute old."""
@@ -123,6 +131,8 @@ class Key:
         used: Billed so far, which the cap looks at.
         networks: Addresses that may use it; empty for all.
         days: Sums by (day in the server's zone, model): requests, tokens, original, billed, ticks.
+        changed_at: Tick of the last act on it; None for none.
+        last_used_at, last_used_ip: When and whence it was last let in.
     """
 
     id: int
@@ -138,11 +148,19 @@ class Key:
     expires_at: int | None = None
     disabled: bool = False
     deleted_at: int | None = None
+    changed_at: int | None = None
+    last_used_at: int | None = None
+    last_used_ip: str = ""
     used: int = 0
     reported: int = 0
     reported_at: int = -ticks.FOREVER
     days: dict[tuple[int, str], list[int]] = field(default_factory=dict)
     _seen: dict[str, bool] = field(default_factory=dict)
+
+    @property
+    def subscription(self) -> Subscription | None:
+        """What pays for it where its group has a plan; None where the balance does or nobody."""
+        return None if self.group is None else self.account.subscriptions.get(self.group.id)
 
     def allow(self, networks: list[str]) -> None:
         """Set the addresses that may use it, as CIDRs or single addresses.

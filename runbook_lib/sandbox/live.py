@@ -20,6 +20,7 @@ from runbook_lib.sandbox.door import Request
 from runbook_lib.sandbox.faults import Fault, Planted
 from runbook_lib.sandbox.pace import Clock
 from runbook_lib.sandbox.replies import SPOILS, UNHEARD, Reply
+from runbook_lib.sandbox.wanted import Wish
 
 MOST_LINES = 200_000
 """Attempts that the log keeps; the oldest go first."""
@@ -139,13 +140,13 @@ class Live:
         """Give the chance that decides what a caller is answered."""
         return self.own_chance.get(self.key_name(secret), self.chance)
 
-    def ask(self, request: Request, fault: Fault | None, *, with_usage: bool = False) -> Reply:
+    def ask(self, request: Request, fault: Fault | None, wish: Wish) -> Reply:
         """Let the gateway judge a request, and write its reply.
 
         Args:
             request: The request.
             fault: The planted fault that it meets; None for none.
-            with_usage: A last chunk with token counts was asked for.
+            wish: What the request wants of the model.
         """
         at = self.clock.now()
         if fault is not None and fault.answer is not None:
@@ -156,10 +157,11 @@ class Live:
             request = request._replace(path=fault.path)
         forced = fault.forced if fault is not None else None
         gateway = self.console.gateway
-        written = bodies.respond(gateway, request, at, forced=forced, said=self._said(request))
+        words = self._words(request)
+        written = bodies.respond(gateway, request, at, forced=forced, wish=wish, words=words)
         answer = written.answer
         if written.body is None:
-            pieces = streams.pieces(answer, at // ticks.SECOND, with_usage=with_usage)
+            pieces = streams.pieces(answer, at // ticks.SECOND, with_usage=wish.usage)
         else:
             pieces = [written.body]
         reply = Reply(
@@ -168,12 +170,13 @@ class Live:
             pieces=pieces,
             first=at + (answer.duration if answer.ttft is None else answer.ttft),
             end=at + answer.duration,
+            pings=streams.pings(answer),
             stream=written.body is None,
             answer=answer,
         )
         return self._spoiled(reply, fault)
 
-    def _said(self, request: Request) -> str:
+    def _words(self, request: Request) -> str:
         words = max(1, request.tokens.output)
         first = self.chance_of(request.secret).randrange(len(_WORDS))
         return " ".join(_WORDS[(first + n) % len(_WORDS)] for n in range(words))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
-from runbook_lib.sandbox import answers, door, prices
+from runbook_lib.sandbox import answers, door, prices, ticks
 from runbook_lib.sandbox.answers import Answer, Problem, Surface
 from runbook_lib.sandbox.channels import Channel, Group, Protocol
 from runbook_lib.sandbox.door import Request
@@ -20,6 +20,10 @@ from runbook_lib.sandbox.models import Model
 from runbook_lib.sandbox.prices import Cost, Tokens
 from runbook_lib.sandbox.routing import route
 from runbook_lib.sandbox.surfaces import CONSOLE, is_api, surface_of
+from runbook_lib.sandbox.wanted import Said
+
+HANG = 60 * ticks.SECOND
+"""How long nothing comes of a stream that hangs, before its connection ends (M)."""
 
 
 class Row(NamedTuple):
@@ -51,11 +55,12 @@ class Forced(NamedTuple):
 
     Attributes:
         problem: Gives the refusal, in the protocol of the key's group; None for none.
-        cut: Its stream breaks after the first byte.
+        breaks: How its stream breaks after the first byte, a kind of `channels.STREAM_TROUBLES`;
+            empty for not at all.
     """
 
     problem: Callable[[Protocol], Problem] | None = None
-    cut: bool = False
+    breaks: str = ""
 
 
 class _Call(NamedTuple):
@@ -67,7 +72,7 @@ class _Call(NamedTuple):
     at: int
     ids: tuple[str, ...]
     client_id: str
-    cut: bool = False
+    breaks: str = ""
 
 
 class _Served(NamedTuple):
@@ -147,13 +152,15 @@ class Gateway:
         if surface is None:
             return _astray(request, ids, self._moment())
         key = self.find_key(request.secret)
-        call = _Call(request, surface, key, at, ids, self.uuid(), forced is not None and forced.cut)
+        breaks = forced.breaks if forced is not None else ""
+        call = _Call(request, surface, key, at, ids, self.uuid(), breaks)
         if forced is not None and forced.problem is not None:
             protocol = key.group.protocol if key and key.group else surface.protocol
             return self._refuse(call, forced.problem(protocol))
         problem = self._door(call)
         if problem is not None or key is None:
             return self._refuse(call, problem or answers.KEY_UNKNOWN)
+        key.last_used_at, key.last_used_ip = at, request.ip
         if surface.operation == "list":
             return self._plain(call, key)
         problem = door.form(request, surface, key)
@@ -166,7 +173,11 @@ class Gateway:
         pending = self._under_way
         while pending and pending[0][0] <= at:
             row = heapq.heappop(pending)[2]
-            row.key.account.balance -= row.cost.billed
+            paid_by = row.key.subscription
+            if paid_by is not None:
+                paid_by.charge(row.end, row.cost.billed)
+            else:
+                row.key.account.balance -= row.cost.billed
             row.key.charge(row.end, row.request.model, row.tokens, row.cost, row.duration)
             self.rows.append(row)
 
@@ -184,7 +195,7 @@ class Gateway:
             self._bad_keys.note(request.ip, call.at)
             return answers.KEY_UNKNOWN
         problem = door.identity(request, key)
-        if problem is None and call.surface.name != "usage":
+        if problem is None and call.surface.name not in ("usage", "billing"):
             return door.means(key, call.at)
         return problem
 
@@ -199,7 +210,7 @@ class Gateway:
         if problem is not None:
             return self._refuse(call, problem, spent=begin - at)
         model = group.aliases.get(request.model, request.model)
-        way = route(group, model, request.model, begin, self.chance)
+        way = route(group, model, request.model, begin, self.chance, stream=request.stream)
         waited = begin - at + way.spent
         if way.channel is None or way.problem is not None:
             account.occupy(at + waited)
@@ -207,9 +218,8 @@ class Gateway:
             return self._refuse(call, problem, spent=waited)
         pace = way.channel.factor if way.trouble == "slow" else 1.0
         served = _Served(key, group, way.channel, self.models[model], waited, pace)
-        return self._answer(
-            call, served, cut=request.stream and (call.cut or way.trouble == "cuts")
-        )
+        breaks = call.breaks or ("" if way.trouble == "slow" else way.trouble)
+        return self._answer(call, served, breaks if request.stream else "")
 
     # Its answer ---------------------------------------------------------------------------------
 
@@ -234,11 +244,13 @@ class Gateway:
             ids = (self._upstream_id(),)
         # Who waited for a slot with a stream has 200 and pings by then: the refusal comes inside.
         inside = request.stream and problem is answers.NO_SLOT
+        headed = problem.as_stream and call.surface.name in ("messages", "responses")
+        written = answers.PASSED if passed else answers.JSON
         return Answer(
             200 if inside else problem.status,
             ids,
             call.client_id,
-            answers.STREAM if inside else answers.PASSED if passed else answers.JSON,
+            answers.STREAM if inside or headed else written,
             spent,
             call.surface,
             protocol,
@@ -246,25 +258,27 @@ class Gateway:
             stream_end="error_event" if inside else "",
         )
 
-    def _answer(self, call: _Call, served: _Served, *, cut: bool) -> Answer:
+    def _answer(self, call: _Call, served: _Served, breaks: str) -> Answer:
         request, model, name = call.request, served.model, call.surface.name
         first, length = model.time(request.tokens.output, request.pace * served.pace, self.chance)
-        if cut:
+        if breaks:
             length = first + int((length - first) * self.chance.random())
+            length += HANG if breaks == "hangs" else 0
         duration = served.waited + length
         served.key.account.occupy(call.at + duration)
         ttft = served.waited + first if request.stream else None
-        end, code, seen, billed = _ending(name, request, cut=cut)
+        origin = _origin(call.surface, served)
+        end, code, seen, billed = _ending(name, request, breaks, origin)
         if billed is not None and call.surface.operation != "count":
             self._bill(call, served, billed, ttft, duration)
-        if cut and name == "messages":
+        if breaks and name == "messages":
             refusal = Refusal(call.at + duration, served.key, request, answers.CUT_MESSAGES)
             self.refusals.append(refusal)
         return Answer(
             200,
             self._upstream_ids(call, served.group),
             call.client_id,
-            _content_type(call.surface, served.group, stream=request.stream),
+            _content_type(name, request, origin),
             duration,
             call.surface,
             served.group.protocol,
@@ -273,8 +287,11 @@ class Gateway:
             end,
             code,
             model.answers_as,
-            self._response_id(name),
+            self._response_id(name, origin),
             seen,
+            Said(),
+            breaks,
+            origin,
         )
 
     def _bill(
@@ -309,12 +326,13 @@ class Gateway:
     def _upstream_id(self) -> str:
         return f"req_{self._bits(96):024x}"
 
-    def _response_id(self, surface: str) -> str:
-        if surface == "chat":
-            return f"chatcmpl-{self._bits(80):020x}"
-        if surface == "messages":
+    def _response_id(self, surface: str, origin: str) -> str:
+        """What is translated keeps the id of its upstream; a chat out of Gemini gets Claude's."""
+        if surface == "messages" or (surface == "chat" and origin in ("anthropic", "gemini")):
             return f"msg_01{self._bits(88):022x}"
-        return f"resp_{self._bits(128):032x}" if surface == "responses" else ""
+        if surface == "responses" or origin == "responses":
+            return f"resp_{self._bits(128):032x}"
+        return f"chatcmpl-{self._bits(80):020x}" if surface == "chat" else ""
 
 
 def _astray(request: Request, ids: tuple[str, ...], spent: int) -> Answer:
@@ -330,27 +348,34 @@ def _astray(request: Request, ids: tuple[str, ...], spent: int) -> Answer:
     return Answer(200, ids, None, answers.PAGE, spent)
 
 
-def _content_type(surface: Surface, group: Group, *, stream: bool) -> str:
-    if stream:
+def _origin(surface: Surface, served: _Served) -> str:
+    """Name the protocol that the gateway translates into that of the endpoint; empty for none."""
+    if surface.name == "chat" and served.channel.responses:
+        return "responses"
+    protocol = served.group.protocol
+    return "" if surface.protocol == protocol else protocol
+
+
+def _content_type(surface: str, request: Request, origin: str) -> str:
+    if request.stream:
         return answers.STREAM
-    # What the gateway translates from one protocol to another, it writes itself.
-    own = group.protocol == "anthropic" != surface.protocol
-    own = own or (group.protocol, surface.name) == ("gemini", "messages")
-    return answers.JSON if own else answers.PASSED
+    # What it translates, the gateway writes itself; a chat out of Gemini is told otherwise (M).
+    return answers.PASSED if not origin or (origin, surface) == ("gemini", "chat") else answers.JSON
 
 
 def _ending(
-    surface: str, request: Request, *, cut: bool
+    surface: str, request: Request, breaks: str, origin: str
 ) -> tuple[str, str, Tokens | None, Tokens | None]:
     """How the answer ends: stream end, code inside it, tokens seen, tokens billed (contract §4)."""
     tokens = request.tokens
     if not request.stream:
         return "", "", tokens, tokens
-    if not cut:
+    if not breaks:
         return "complete", "", tokens, tokens
+    own = {"messages": "stream_read_error", "responses": "stream_read_error"}.get(surface, "")
+    own = "upstream_stream_read_error" if origin == "responses" else own
+    code = "upstream_error" if breaks == "errs" else own
+    end = "error_event" if code else "truncated"
     if surface == "messages":
-        billed = tokens._replace(output=0)
-        return "error_event", "stream_read_error", tokens._replace(output=1), billed
-    if surface == "responses":
-        return "error_event", "stream_read_error", None, None
-    return "truncated", "", None, door.NOTHING
+        return end, code, tokens._replace(output=1), tokens._replace(output=0)
+    return end, code, None, None if surface == "responses" else door.NOTHING

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache
 
-from runbook_lib.sandbox import bodies, streams
+from runbook_lib.sandbox import bodies, streams, ticks
 from runbook_lib.sandbox.answers import Answer
 
 Headers = list[tuple[str, str]]
@@ -18,6 +18,9 @@ Headers = list[tuple[str, str]]
 
 UNHEARD = ("refused", "reset_before_bytes", "close_before_bytes")
 """Faults of the socket that end a request before the gateway hears of it: nothing is billed."""
+
+
+PING_EVERY = 10 * ticks.SECOND
 
 
 class Stop(Enum):
@@ -36,6 +39,7 @@ class Reply:
         headers: Without content-length and transfer-encoding.
         pieces: The body, in one piece or as events.
         first, end: Ticks of the first and the last byte.
+        pings: How many of the pieces keep an open stream alive, ten seconds apart.
         stream: The body goes in chunks.
         stop: How it ends early; None for a proper end.
         answer: What the gateway decided; None where a fault answered.
@@ -46,9 +50,23 @@ class Reply:
     pieces: list[bytes]
     first: int
     end: int
+    pings: int = 0
     stream: bool = False
     stop: Stop | None = None
     answer: Answer | None = None
+
+    def due(self) -> list[int]:
+        """Ticks at which each piece goes out: evenly, and what keeps it alive every ten seconds."""
+        pings = self.pings if len(self.pieces) > self.pings + 1 else 0
+        spoken = len(self.pieces) - pings
+        quiet = pings * PING_EVERY
+        span = max(0, self.end - self.first - quiet)
+        said = [self.first + span * number // spoken for number in range(spoken)]
+        if not pings:
+            return said
+        begun = self.end - quiet
+        kept = [begun + PING_EVERY * number for number in range(pings)]
+        return [*said[: spoken - 1], *kept, self.end]
 
     def named(self, name: str) -> list[str]:
         """Values of the header lines of this name."""

@@ -9,14 +9,19 @@ from runbook_lib.sandbox.channels import (
     FAULTS,
     NO_ANSWER,
     PATIENCE,
+    STREAM_TROUBLES,
     SWITCHES,
     Channel,
     Group,
+    Protocol,
     is_final,
 )
 
 TRY = 60 * ticks.MILLI
 """Time one failing try takes, at most; a hanging upstream takes longer (`PATIENCE`)."""
+
+MUTE = 3 * ticks.SECOND
+"""How long Anthropic groups try a stream that ends before its first event (M)."""
 
 
 class Route(NamedTuple):
@@ -26,7 +31,7 @@ class Route(NamedTuple):
         channel: The channel; None when no candidate answered.
         problem: The refusal; with a channel, the one that it passed on.
         spent: Ticks lost on failing tries.
-        trouble: `cuts` or `slow` when the channel does that to this request.
+        trouble: `slow` or a kind of `STREAM_TROUBLES` when the channel does that to this request.
     """
 
     channel: Channel | None
@@ -35,7 +40,9 @@ class Route(NamedTuple):
     trouble: str = ""
 
 
-def route(group: Group, model: str, asked: str, at: int, chance: Random) -> Route:
+def route(
+    group: Group, model: str, asked: str, at: int, chance: Random, *, stream: bool = False
+) -> Route:
     """Try the channels of a group in turn; the order and the rules are those of `channels`.
 
     Args:
@@ -44,23 +51,25 @@ def route(group: Group, model: str, asked: str, at: int, chance: Random) -> Rout
         asked: Model as the caller named it, for the message.
         at: Tick of the first try.
         chance: Where chance decides.
+        stream: A stream is asked for.
     """
     if group.channels and not group.serves(model):
         return Route(None, answers.model_unknown(asked), TRY // 10)
     tried: list[Channel] = []
-    spent, status = TRY // 10, None
+    spent, status, mute = TRY // 10, None, False
     while len(tried) <= SWITCHES[group.protocol]:
         channel = group.choose(model, at, tried, chance)
         if channel is None:
             break
         tried.append(channel)
         channel.last_used = at + len(tried)
-        trouble = channel.health if channel.hit(chance) else ""
-        if trouble not in FAULTS:
+        trouble = _trouble(channel, chance, stream=stream)
+        if trouble not in FAULTS and trouble != "mutes":
             channel.worked()
-            return Route(channel, None, spent if status else 0, trouble)
-        status = FAULTS[trouble]
-        spent += PATIENCE.get((group.protocol, status), int(TRY * (0.3 + 0.7 * chance.random())))
+            return Route(channel, None, spent if status is not None else 0, trouble)
+        mute = trouble == "mutes"
+        status = NO_ANSWER if mute else FAULTS[trouble]
+        spent += _tried(group.protocol, status, chance, mute=mute)
         if is_final(status, group.protocol):
             return Route(channel, answers.upstream_failed(status, group.protocol), spent)
         channel.failed(status, at)
@@ -68,4 +77,18 @@ def route(group: Group, model: str, asked: str, at: int, chance: Random) -> Rout
             break
     if status is None:
         return Route(None, answers.no_channel(group.protocol), spent)
-    return Route(None, answers.upstream_failed(status, group.protocol), spent)
+    problem = answers.upstream_failed(status, group.protocol)
+    return Route(None, problem._replace(as_stream=mute), spent)
+
+
+def _trouble(channel: Channel, chance: Random, *, stream: bool) -> str:
+    trouble = channel.health if channel.hit(chance) else ""
+    return "" if trouble in STREAM_TROUBLES and not stream else trouble
+
+
+def _tried(protocol: Protocol, status: int, chance: Random, *, mute: bool) -> int:
+    """Ticks that a failing try takes."""
+    usual = int(TRY * (0.3 + 0.7 * chance.random()))
+    if mute and protocol == "anthropic":
+        return MUTE
+    return PATIENCE.get((protocol, status), usual)

@@ -13,6 +13,7 @@ SURFACES: dict[str, Surface] = {
         Surface("count_tokens", "count", "anthropic", "/v1/messages/count_tokens"),
         Surface("models", "list", "openai", "/v1/models"),
         Surface("usage", "list", "openai", "/v1/usage"),
+        Surface("billing", "list", "openai", "/v1/sub2api/billing"),
     )
 }
 """Endpoints with a fixed path; those of Gemini carry the model in it."""

@@ -8,12 +8,14 @@ import json
 from collections.abc import Mapping
 from ipaddress import ip_address
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 from urllib.parse import parse_qsl
 
+from runbook_lib.sandbox import wanted
 from runbook_lib.sandbox.door import Request
 from runbook_lib.sandbox.prices import Tokens
 from runbook_lib.sandbox.surfaces import gemini_model, surface_of
+from runbook_lib.sandbox.wanted import Wish
 
 MOST_BODY = 32 * 1024 * 1024
 """Largest body the gateway takes (contract §3.2, M)."""
@@ -82,13 +84,17 @@ def content(body: bytes) -> tuple[dict[str, Any], str]:
     if len(body) > MOST_BODY:
         return {}, "too_large"
     try:
-        found = json.loads(body)
+        found = json.loads(body, parse_constant=_no_number)
     except (ValueError, RecursionError):
         return {}, "broken"
     return (found, "") if isinstance(found, dict) else ({}, "broken")
 
 
-def request(head_: Head, body: bytes, chance: Random, *, pace: float) -> tuple[Request, bool]:
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(word)
+
+
+def request(head_: Head, body: bytes, chance: Random, *, pace: float) -> tuple[Request, Wish]:
     """Read a request.
 
     Args:
@@ -98,7 +104,7 @@ def request(head_: Head, body: bytes, chance: Random, *, pace: float) -> tuple[R
         pace: Times the usual time of a model.
 
     Returns:
-        The request, and whether a last chunk with token counts was asked for.
+        The request, and what it wants of the model.
     """
     path = _path(head_)
     surface = surface_of(path)
@@ -112,7 +118,6 @@ def request(head_: Head, body: bytes, chance: Random, *, pace: float) -> tuple[R
         not gemini and fields.get("stream") is True
     )
     stream = stream and surface is not None and surface.operation == "chat"
-    options = fields.get("stream_options")
     effort = fields.get("reasoning_effort")
     read = Request(
         path,
@@ -127,7 +132,7 @@ def request(head_: Head, body: bytes, chance: Random, *, pace: float) -> tuple[R
         pace,
         flaw,
     )
-    return read, isinstance(options, dict) and options.get("include_usage") is True
+    return read, wanted.wish(surface.name if surface is not None else "", fields)
 
 
 def _path(head_: Head) -> str:
