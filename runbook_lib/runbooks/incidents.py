@@ -42,6 +42,9 @@ MOST_NEAR = 100_000
 AFTERWARDS = timedelta(days=7)
 """How long after the window the end of a failure is looked for, by hour."""
 
+ORIGIN = ["account", "source_file", "row_number", "ts"]
+"""What tells a row from every other; two exports can be called the same, hence the time."""
+
 MINUTES_BY = (
     "key_name",
     "environment",
@@ -121,7 +124,9 @@ def _asked(request_id: str | Sequence[str]) -> list[str]:
 
 def _from_file(path: Path) -> list[str]:
     if not path.is_file():
-        raise InputError(redact.safe(path), "is no file", hint="give a text file with an id a line after the @")
+        raise InputError(
+            redact.safe(path), "is no file", hint="give a text file with an id a line after the @"
+        )
     with path.open(encoding="utf-8-sig", errors="replace") as lines:
         ids = [line.strip() for line in lines if line.strip()]
     if not ids:
@@ -194,9 +199,8 @@ def _cases(ids: Sequence[str], found: Found, material: Material) -> list[case.Ca
 
 def _picked(prepared: pd.DataFrame, asked: pd.DataFrame) -> dict[str, list[int]]:
     """The places in the prepared frame of the rows of every asked id, in order."""
-    origin = ["account", "source_file", "row_number"]
-    places = prepared[origin].assign(place=range(len(prepared)))
-    both = asked[["asked_id", *origin]].merge(places, on=origin)
+    places = prepared[ORIGIN].assign(place=range(len(prepared)))
+    both = asked[["asked_id", *ORIGIN]].merge(places, on=ORIGIN)
     return {str(name): sorted(set(group)) for name, group in both.groupby("asked_id")["place"]}
 
 
@@ -232,6 +236,20 @@ def _material(store: "Store", hit: Window | None, margin: timedelta, found: Foun
     )
 
 
+def around_all(store: "Store", *, margin: timedelta, window: Window | None = None) -> Material:
+    """Ask the store for everything of a window, such as a week, or of all it holds.
+
+    Args:
+        store: The lake.
+        margin: How much further minutes are counted on either side.
+        window: The span; None for that of the data.
+
+    Returns:
+        The material; `notes` say when there were too many attempts to look at singly.
+    """
+    return _material(store, window or held(store), margin, _nothing(store))
+
+
 def _matched(store: "Store", window: Window) -> Matched:
     found = store.reconcile(window)
     return Matched(
@@ -256,7 +274,7 @@ def _with(frame: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
     both = pd.concat(
         [part for part in (frame, asked.drop(columns="asked_id")) if len(part)] or [frame]
     )
-    return both.drop_duplicates(["account", "source_file", "row_number"], ignore_index=True)
+    return both.drop_duplicates(ORIGIN, ignore_index=True)
 
 
 def _window(store: "Store", start: str, end: str, place: ZoneInfo, margin: timedelta) -> Report:

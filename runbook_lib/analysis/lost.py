@@ -1,0 +1,366 @@
+"""Money that bought nothing, or more than was asked: each kind with a lower and an upper bound.
+
+Every attempt and every usage row of a window is looked at once; a row counts in one kind only, in
+the order in which triage would name it. What refused requests cost is nothing (contract §6).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from runbook_lib import money
+from runbook_lib.analysis import bridge
+from runbook_lib.analysis.joins import WINDOW_S
+from runbook_lib.analysis.material import FAILED, Material, each
+from runbook_lib.analysis.oddities import LOOP_FACTOR, LOOP_PER_MINUTE, same_model
+from runbook_lib.clock import Window
+
+SLICE_S = 10
+"""Seconds by which the ends of a loop are found."""
+
+Weights = Mapping[str, Mapping[str, float]]
+
+KINDS = {
+    "unlogged_use": "used by somebody who does not log: a leaked key, or a service without a log",
+    "client_timeout": "the client gave up before the answer; the gateway finished and billed it",
+    "duplicate_send": "the same request was sent twice; one of the two bought nothing",
+    "runaway_loop": "one client calls many times its usual rate",
+    "client_fallback": "answered by the other model after the first had failed",
+    "model_alias": "another model answered than was asked",
+    "cut_stream": "the stream broke; what had been sent may be of use or not",
+    "client_abandoned_stream": "the client closed the stream early; the whole answer is billed",
+    "retried_refusal": "sent again although no retry can help; refused requests cost nothing",
+    "not_explained": "no log explains it, and nothing speaks for a stranger",
+}
+"""What a line of the table is about."""
+
+COLUMNS = (
+    *("kind", "key_name", "service", "model", "attempts", "rows"),
+    *("billed_usd", "lost_low_usd", "lost_high_usd", "first_at", "last_at", "what"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """What was found.
+
+    Attributes:
+        table: One row a kind, key, service and model, dearest upper bound first: the columns of
+            `COLUMNS`; amounts are Decimal USD, a bound is None where no price is known; times are
+            aware UTC, `first_at` and `last_at` those of the rows.
+        attempts: `material.attempts` with `kind` (text, "" for none), `billed_usd` (Decimal, 0
+            where nothing was billed) and `billed_at` (place in `material.rows`, -1 for none).
+        rows: The usage rows that no log explains, with `kind`.
+    """
+
+    table: pd.DataFrame
+    attempts: pd.DataFrame
+    rows: pd.DataFrame
+
+
+def lost_money(
+    material: Material, *, weights: Weights | None = None, within: Window | None = None
+) -> Lost:
+    """Look through a window for money that bought nothing, or more than was asked.
+
+    Args:
+        material: Attempts, usage rows and minutes of the window.
+        weights: Model → kind of token → price in any one unit, for what another model would have
+            cost; a model that is missing has no bound.
+        within: The span that is asked; what lies around it only helps to judge. None for all.
+
+    Returns:
+        The table and the rows behind it. Without a call log nothing can be lost that is known of:
+        the table is empty.
+
+    Source: contract §3.3, §5, §6 (M).
+    """
+    attempts, rows = _inside(_tagged(material), within), _inside(_unlogged(material), within)
+    lines = [
+        *_lines_of_attempts(attempts, material, weights or {}),
+        *_lines_of_rows(rows),
+    ]
+    table = pd.DataFrame(sorted(lines, key=_dearest_first), columns=list(COLUMNS))
+    return Lost(table=table, attempts=attempts, rows=rows)
+
+
+def _inside(frame: pd.DataFrame, window: Window | None) -> pd.DataFrame:
+    if window is None:
+        return frame
+    return frame[(frame["ts"] >= window.start) & (frame["ts"] < window.end)]
+
+
+def _dearest_first(line: Any) -> tuple[Any, ...]:
+    found = dict(zip(COLUMNS, line, strict=True))
+    size = found["billed_usd"] if found["lost_high_usd"] is None else found["lost_high_usd"]
+    names = (str(found[name] or "") for name in ("key_name", "service", "model"))
+    return (-size, list(KINDS).index(found["kind"]), *names)
+
+
+# Attempts -----------------------------------------------------------------------------------------
+
+
+def _tagged(material: Material) -> pd.DataFrame:
+    """Give every attempt its kind and what was billed for it."""
+    frame = material.attempts.copy()
+    place = frame["client_request_id"].map(material.billed).fillna(-1).astype("int64")
+    costs = [*material.rows["cost_usd"], None]
+    frame["billed_at"] = place
+    known = [cost if isinstance(cost := costs[at], Decimal) else money.ZERO for at in place]
+    frame["billed_usd"] = pd.Series(known, index=frame.index, dtype=object)
+    ok = frame["outcome"] == "ok"
+    rules = (
+        ("retried_refusal", _retried(frame)),
+        ("cut_stream", (frame["outcome"] == "broken") & (place >= 0)),
+        ("client_abandoned_stream", (frame["outcome"] == "abandoned") & (place >= 0)),
+        ("client_fallback", ok & _fell_back(frame)),
+        ("duplicate_send", ok & frame.index.isin(material.twins)),
+        ("runaway_loop", ok & _looping(frame, material)),
+        ("model_alias", ok & _aliased(frame)),
+    )
+    kind = np.full(len(frame), "", dtype=object)
+    for name, hit in reversed(rules):
+        kind[np.asarray(hit, dtype=bool)] = name
+    frame["kind"] = kind
+    return frame
+
+
+def _retried(frame: pd.DataFrame) -> "pd.Series[bool]":
+    """Attempts that follow, in their call, key and model, one that no retry can mend."""
+    known = frame["call_id"].notna()
+    sticky = (frame["outcome"] == "refused") & frame["retry"].isin(["never", "window"])
+    by = ["call_id", "key_name", "model"]
+    before = sticky.astype(int).groupby([frame[name] for name in by], dropna=False).cumsum()
+    return known & sticky & (before > 1)
+
+
+def _fell_back(frame: pd.DataFrame) -> "pd.Series[bool]":
+    """Attempts before which the same call had failed on another model."""
+    failed = frame["outcome"].isin(FAILED).astype(int)
+    earlier = failed.groupby(frame["call_id"], dropna=False).cumsum()
+    same = failed.groupby([frame["call_id"], frame["model"]], dropna=False).cumsum()
+    return frame["call_id"].notna() & ((earlier - same) > 0)
+
+
+def _looping(frame: pd.DataFrame, material: Material) -> "pd.Series[bool]":
+    """Attempts in the minutes of a loop, cut where it begins and ends.
+
+    A slice of ten seconds belongs to it when it holds half its share of the least rate of a loop:
+    it covers the slices at its ends in part.
+    """
+    minutes = _loop_minutes(material)
+    pairs = list(zip(frame["key_name"], frame["service"], frame["ts"].dt.floor("min"), strict=True))
+    inside = pd.Series([pair in minutes for pair in pairs], index=frame.index, dtype=bool)
+    held = frame[inside]
+    slices = [held["key_name"], held["service"], held["ts"].dt.floor(f"{SLICE_S}s")]
+    count = held.groupby(slices, dropna=False)["ts"].transform("size")
+    least = [minutes[pairs[place]][1] * SLICE_S / 120 for place in held.index]
+    inside.loc[held.index] = count.to_numpy() >= np.array(least)
+    return inside
+
+
+def _loop_minutes(material: Material) -> dict[tuple[Any, Any, Any], tuple[float, float]]:
+    """Key, service and minute of a loop → share of its calls that are usual, least rate of one."""
+    found = {}
+    for (key, service), (usual, minutes) in material.rates.items():
+        least = max(LOOP_PER_MINUTE, LOOP_FACTOR * max(usual, 1.0))
+        for minute, count in minutes.items():
+            if count >= least:
+                found[key, service, minute] = (usual / count, least)
+    return found
+
+
+def _aliased(frame: pd.DataFrame) -> "pd.Series[bool]":
+    pairs = list(zip(frame["model"], frame["response_model"], strict=True))
+    other = {
+        pair: isinstance(pair[0], str) and isinstance(pair[1], str) and not same_model(*pair)
+        for pair in set(pairs)
+    }
+    return pd.Series([other[pair] for pair in pairs], index=frame.index, dtype=bool)
+
+
+def _lines_of_attempts(frame: pd.DataFrame, material: Material, weights: Weights) -> list[Any]:
+    lines = []
+    held = frame[frame["kind"] != ""]
+    by = ["kind", "key_name", "service", "model"]
+    for (kind, key, service, model), group in held.groupby(by, dropna=False, sort=True):
+        billed = money.total(group["billed_usd"])
+        low, high = _bounds(str(kind), group, material, weights)
+        lines.append(
+            (
+                kind,
+                *_names(key, service, model),
+                len(group),
+                int((group["billed_at"] >= 0).sum()),
+                billed,
+                low,
+                high,
+                group["ts"].min(),
+                group["ts"].max(),
+                KINDS[str(kind)],
+            )
+        )
+    return lines
+
+
+def _names(*names: Any) -> list[str | None]:
+    return [name if isinstance(name, str) else None for name in names]
+
+
+def _bounds(
+    kind: str, group: pd.DataFrame, material: Material, weights: Weights
+) -> tuple[Decimal | None, Decimal | None]:
+    """Least and most of what was billed for a group that bought nothing, or was too dear."""
+    billed = money.total(group["billed_usd"])
+    if kind == "duplicate_send":
+        return _of_twins(group, material)
+    if kind == "runaway_loop":
+        return _above_usual(group, material), billed
+    if kind in ("client_fallback", "model_alias"):
+        extra = _dearer(kind, group, material, weights)
+        return (extra, extra)
+    return (money.ZERO, billed)
+
+
+def _of_twins(group: pd.DataFrame, material: Material) -> tuple[Decimal, Decimal]:
+    """Half of what the cheaper, or the dearer, of every pair cost: each pair is met twice."""
+    costs = dict(zip(material.attempts.index, _billed(material), strict=True))
+    low = high = money.ZERO
+    for place, cost in zip(group.index, group["billed_usd"], strict=True):
+        other = costs[material.twins[place]]
+        low, high = low + min(cost, other), high + max(cost, other)
+    return low / 2, high / 2
+
+
+def _billed(material: Material) -> list[Decimal]:
+    costs = [*material.rows["cost_usd"], money.ZERO]
+    ids = material.attempts["client_request_id"]
+    found = [costs[material.billed.get(name, -1) if isinstance(name, str) else -1] for name in ids]
+    return [cost if isinstance(cost, Decimal) else money.ZERO for cost in found]
+
+
+def _above_usual(group: pd.DataFrame, material: Material) -> Decimal:
+    usual = _loop_minutes(material)
+    total = money.ZERO
+    names = zip(
+        group["key_name"],
+        group["service"],
+        group["ts"].dt.floor("min"),
+        group["billed_usd"],
+        strict=True,
+    )
+    for key, service, minute, cost in names:
+        total += cost * (1 - Decimal(repr(usual[key, service, minute][0])))
+    return money.rounded(total, money.SCALE)
+
+
+def _dearer(kind: str, group: pd.DataFrame, material: Material, weights: Weights) -> Decimal | None:
+    """What the answering model cost above the one asked first; None where a price is unknown."""
+    total = money.ZERO
+    for attempt in each(group):
+        if attempt.billed_at < 0:
+            continue
+        row = material.row(int(attempt.billed_at))
+        asked, answered = _asked(kind, attempt, material), _answered(kind, attempt)
+        ratio = _ratio(row, weights.get(asked or ""), weights.get(answered or ""))
+        if ratio is None:
+            return None
+        total += attempt.billed_usd * (1 - ratio)
+    return money.rounded(total, money.SCALE)
+
+
+def _asked(kind: str, attempt: Any, material: Material) -> str | None:
+    """The model whose price was expected: the one asked, or the first that the call tried."""
+    if kind == "model_alias":
+        return str(attempt.model)
+    first = next(iter(material.call(attempt.call_id)), None)
+    return None if first is None else str(first.model)
+
+
+def _answered(kind: str, attempt: Any) -> str:
+    return str(attempt.response_model if kind == "model_alias" else attempt.model)
+
+
+def _ratio(
+    row: Any, asked: Mapping[str, float] | None, answered: Mapping[str, float] | None
+) -> Decimal | None:
+    """Price of the tokens of a row at one model's prices over those at another's."""
+    if asked is None or answered is None:
+        return None
+    tokens = {
+        kind: 0.0 if pd.isna(value := getattr(row, kind)) else float(value)
+        for kind in bridge.WEIGHTS
+    }
+    costs = [
+        sum(count * price.get(kind, 0.0) for kind, count in tokens.items())
+        for price in (asked, answered)
+    ]
+    return Decimal(repr(costs[0] / costs[1])) if costs[1] > 0 else Decimal(1)
+
+
+# Usage rows that no log explains ------------------------------------------------------------------
+
+
+def _unlogged(material: Material) -> pd.DataFrame:
+    """The usage rows of logged keys that no attempt joins by id, each with its kind."""
+    frame = material.rows
+    joined = frame["join_id"].isin(material.logged_ids)
+    logged = frame[joined]
+    mine = frame[~joined & frame["join_id"].notna() & frame["key_name"].isin(logged["key_name"])]
+    made = mine.copy()
+    strange = pd.Series(data=False, index=mine.index)
+    for name in ("ip_address", "user_agent"):
+        known = set(zip(logged["key_name"], logged[name], strict=True))
+        pairs = zip(mine["key_name"], mine[name], strict=True)
+        unknown = [isinstance(pair[1], str) and pair not in known for pair in pairs]
+        strange |= np.array(unknown, dtype=bool)
+    given_up = ~strange & _given_up(mine, material)
+    made["kind"] = np.select(
+        [strange, given_up], ["unlogged_use", "client_timeout"], "not_explained"
+    )
+    return made
+
+
+def _given_up(rows: pd.DataFrame, material: Material) -> "pd.Series[bool]":
+    """Rows that start together with an attempt whose client gave up; each attempt takes one."""
+    frame = material.attempts
+    silent = frame["outcome"].isin(["no_answer", "abandoned"]) & frame["client_request_id"].isna()
+    waiting: dict[tuple[Any, Any], list[float]] = {}
+    for attempt in each(frame[silent]):
+        waiting.setdefault((attempt.key_name, attempt.model), []).append(attempt.start)
+    skew, hits = material.skew_s or 0.0, []
+    for row in each(rows):
+        starts = waiting.get((row.key_name, row.model), [])
+        apart = [abs(at + skew - row.start) for at in starts]
+        hits.append(bool(apart) and min(apart) <= WINDOW_S)
+        if hits[-1]:
+            del starts[apart.index(min(apart))]
+    return pd.Series(hits, index=rows.index, dtype=bool)
+
+
+def _lines_of_rows(rows: pd.DataFrame) -> list[Any]:
+    lines = []
+    for (kind, key, model), group in rows.groupby(
+        ["kind", "key_name", "model"], dropna=False, sort=True
+    ):
+        billed = money.total(group["cost_usd"])
+        low = money.ZERO if kind == "not_explained" else billed
+        lines.append(
+            (
+                kind,
+                *_names(key, None, model),
+                0,
+                len(group),
+                billed,
+                low,
+                billed,
+                group["ts"].min(),
+                group["ts"].max(),
+                KINDS[str(kind)],
+            )
+        )
+    return lines

@@ -1,0 +1,141 @@
+"""Lost money: each kind is found by its own signs, counted once, with honest bounds."""
+
+import json
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from made_material import attempt, billed, material
+from test_triage_recorded import take_in
+
+from runbook_lib import sources
+from runbook_lib.analysis.lost import KINDS, Lost, lost_money
+from runbook_lib.runbooks.incidents import around_all
+from runbook_lib.store import Store
+
+CENT = Decimal("0.01")
+
+
+def answered(second: float, number: int, **rest: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """An attempt and its usage row."""
+    made = attempt(second, input_tokens=100, output_tokens=10, **rest)
+    row = billed(second + 0.5, request_id=f"client:client-{number}")
+    return made, {**row, "model": made["model"]}
+
+
+def line(found: Lost, kind: str) -> Any:
+    """The one line of a kind."""
+    (row,) = found.table[found.table["kind"] == kind].to_dict("records")
+    return row
+
+
+def test_a_stream_that_broke_may_have_been_of_use() -> None:
+    """What came before the break was billed: between nothing and all of it is lost."""
+    call, row = answered(0, 1, outcome="broken", stream=True, stream_end="truncated")
+    found = line(lost_money(material([call], [row])), "cut_stream")
+    assert (found["rows"], found["billed_usd"]) == (1, CENT)
+    assert (found["lost_low_usd"], found["lost_high_usd"]) == (0, CENT)
+
+
+def test_a_request_sent_twice_loses_one_of_the_two() -> None:
+    """Both sends are shown, one of them is what could have been saved."""
+    first, row = answered(0, 1, call_id="a")
+    second, other = answered(0.8, 2, call_id="b")
+    found = line(lost_money(material([first, second], [row, other])), "duplicate_send")
+    assert (found["rows"], found["billed_usd"]) == (2, 2 * CENT)
+    assert found["lost_low_usd"] == found["lost_high_usd"] == CENT
+
+
+@pytest.mark.parametrize(
+    ("weights", "extra"),
+    [
+        pytest.param({"gpt-5": {"input_tokens": 1.0, "output_tokens": 1.0},
+                      "claude-x": {"input_tokens": 4.0, "output_tokens": 4.0}},
+                     Decimal("0.0075"), id="priced"),
+        pytest.param({}, None, id="unpriced"),
+    ],
+)  # fmt: skip
+def test_a_fallback_costs_what_its_model_is_dearer(weights: Any, extra: Decimal | None) -> None:
+    """A price nobody knows gives no bound, never a zero."""
+    failed = attempt(0, 502, call_id="a")
+    call, row = answered(2, 2, call_id="a", model="claude-x")
+    found = line(lost_money(material([failed, call], [row]), weights=weights), "client_fallback")
+    assert found["lost_low_usd"] == found["lost_high_usd"] == extra
+
+
+def test_rows_from_where_nobody_logs_are_not_the_clients_own() -> None:
+    """A stranger's address is a leak; a row that starts with a call given up is its own."""
+    call, row = answered(0, 1)
+    row |= {"ip_address": "203.0.113.1"}
+    gave_up = attempt(10, None, client_request_id=None)
+    finished = billed(14, duration_ms=4000.0, request_id="client:x", ip_address="203.0.113.1")
+    stranger = billed(20, request_id="client:y", ip_address="192.0.2.9")
+    odd = billed(30, request_id="client:z", ip_address="203.0.113.1")
+    found = lost_money(material([call, gave_up], [row, finished, stranger, odd]))
+    kinds = found.table.set_index("kind")["rows"].to_dict()
+    assert kinds == {"unlogged_use": 1, "client_timeout": 1, "not_explained": 1}
+    assert line(found, "not_explained")["lost_low_usd"] == 0
+
+
+def test_a_refusal_sent_again_costs_attempts_and_no_money() -> None:
+    """Refused requests cost nothing; the table still counts what was wasted."""
+    calls = [attempt(n, 429, call_id="a", retry="never", client_request_id=None) for n in range(3)]
+    found = line(lost_money(material(calls)), "retried_refusal")
+    assert (found["attempts"], found["rows"], found["lost_high_usd"]) == (2, 0, 0)
+
+
+def test_without_a_log_nothing_is_claimed() -> None:
+    """Usage rows alone cannot say what bought nothing."""
+    assert lost_money(material([], [billed(1, request_id="client:a")])).table.empty
+    assert lost_money(material([])).table.empty
+
+
+@pytest.fixture(scope="module")
+def recorded(gateway: Path, tmp_path_factory: pytest.TempPathFactory) -> Lost:
+    """The whole recorded run."""
+    folder = tmp_path_factory.mktemp("lake")
+    take_in(folder, sources.files([gateway]))
+    with Store(folder) as store:
+        return lost_money(around_all(store, margin=timedelta(0)))
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("kind", "incident", "part"),
+    [
+        ("runaway_loop", "D06", {}),
+        ("cut_stream", "D07", {"key_name": "prod-web"}),
+        ("cut_stream", "D08", {"key_name": "prod-assistant"}),
+        ("duplicate_send", "D19", {}),
+        ("unlogged_use", "D20", {}),
+        ("client_abandoned_stream", "D21", {"service": "web-chat"}),
+        ("model_alias", "D22", {}),
+        ("client_fallback", "D04", {}),
+    ],
+)
+def test_planted_losses_are_found_with_their_rows_and_usd(
+    gateway: Path, recorded: Lost, kind: str, incident: str, part: dict[str, str]
+) -> None:
+    """Rows and USD of every planted incident within two percent, and nothing beside it."""
+    listed = json.loads((gateway / "truth.json").read_text())["incidents"]
+    truth = next(one for one in listed if one["id"] == incident)
+    found = recorded.table[recorded.table["kind"] == kind]
+    for name, value in part.items():
+        found = found[found[name] == value]
+    assert found["rows"].sum() == pytest.approx(truth["usage_rows"], rel=0.02)
+    billed_usd = sum(found["billed_usd"], Decimal(0))
+    assert float(billed_usd) == pytest.approx(float(truth["billed_usd"]), rel=0.02, abs=1e-9)
+    assert set(found["key_name"]) <= {truth["key_name"], part.get("key_name")}
+
+
+@pytest.mark.shared
+def test_nothing_else_is_accused(recorded: Lost) -> None:
+    """A table that cries wolf is not read twice."""
+    rows = recorded.table.groupby("kind")["rows"].sum().to_dict()
+    assert set(rows) <= set(KINDS)
+    assert "not_explained" not in rows
+    assert rows["client_timeout"] == 126
+    assert pd.isna(recorded.table.loc[recorded.table["kind"] == "unlogged_use", "service"]).all()
