@@ -231,6 +231,23 @@ class Store:
                 given["calls_without_id"] = int(row["without_id"])
         return Reconciled(**given)  # type: ignore[arg-type]
 
+    def reconcile_by(self, by: Sequence[str], window: clock.Window | None = None) -> "pd.DataFrame":
+        """Hold usage rows and attempts against each other, for each value of some columns.
+
+        Args:
+            by: Columns that both tables have, such as `key_name`.
+            window: As `reconcile` takes it.
+
+        Returns:
+            One row a side and value: `side` ("both", "usage", "calls"), *by*, `rows` (count),
+            `failed` (attempts), `without_id` (rows no id can join), `cost_usd` (Decimal USD; null
+            for attempts without a row).
+
+        Raises:
+            ParameterError: a column that one of the two tables does not have.
+        """
+        return self._open().answer(questions.reconciled(window, by))
+
     def table(self, name: str) -> "pd.DataFrame":
         """Give one of the small tables whole: keys, audit, refusals, key_state, ledger ….
 

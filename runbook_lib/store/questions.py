@@ -182,26 +182,36 @@ def rolled(
     return rows.group_by(keys).aggregate(**sums).order_by(ordered)
 
 
-def reconciled(window: clock.Window | None) -> "ir.Table":
+def reconciled(window: clock.Window | None, by: Sequence[str] = ()) -> "ir.Table":
     """Count usage rows and attempts by where they are known: on both sides or on one.
 
-    Columns: `side` ("both", "usage", "calls"), `rows`, `failed` (attempts that failed),
-    `without_id` (rows that have no id to join by), `cost_usd`.
+    Columns: `side` ("both", "usage", "calls"), *by* (columns both tables have; the attempt's where
+    the usage row does not know it, as after the key was deleted), `rows`, `failed` (attempts that failed), `without_id` (rows that have no id
+    to join by), `cost_usd`.
+
+    Raises:
+        ParameterError: a column that one of the two tables does not have.
     """
     import ibis
 
+    for column in by:
+        _known("usage", column)
+        _known("calls", column)
     usage, calls = unbound("usage"), unbound("calls")
     if window is not None:
         wide = _wide(window)
         usage, calls = _within(usage, wide), _within(calls, wide)
     billed = usage.select(
-        account="account", id=_bare(usage.request_id), usage_ts="ts", cost_usd="cost_usd"
+        id=_bare(usage.request_id),
+        usage_ts="ts",
+        cost_usd="cost_usd",
+        **{f"usage_{name}": name for name in by},
     )
     tried = calls.select(
-        call_account="account",
         call_id_header="client_request_id",
         call_ts="ts",
         bad=_failed(calls, "calls").ifelse(1, 0),
+        **{f"call_{name}": name for name in by},
     )
     both = billed.outer_join(tried, billed.id == tried.call_id_header)
     if window is not None:
@@ -211,16 +221,18 @@ def reconciled(window: clock.Window | None) -> "ir.Table":
         (both.call_ts.isnull(), "usage"), (both.usage_ts.isnull(), "calls"), else_="both"
     )
     no_id = (both.id.isnull() & both.call_id_header.isnull()).ifelse(1, 0)
-    rows = both.mutate(side=side, no_id=no_id)
+    names = {name: both[f"usage_{name}"].coalesce(both[f"call_{name}"]) for name in by}
+    rows = both.mutate(side=side, no_id=no_id, **names)
+    keys = ["side", *by]
     return (
-        rows.group_by("side")
+        rows.group_by(keys)
         .aggregate(
             rows=rows.count(),
             failed=rows.bad.sum(),
             without_id=rows.no_id.sum(),
             cost_usd=rows.cost_usd.sum(),
         )
-        .order_by("side")
+        .order_by([ibis.asc(key, nulls_first=False) for key in keys])
     )
 
 

@@ -218,6 +218,16 @@ def test_usage_and_attempts_are_held_against_each_other(store: Store) -> None:
     assert (none.both, none.only_usage, none.only_calls) == (0, 0, 0)
 
 
+def test_sides_can_be_told_for_each_key(store: Store) -> None:
+    """A key that is used and never logged shows only when keys are told apart."""
+    whole, parts = store.reconcile(), store.reconcile_by(["key_name"])
+    for side, rows in (("both", whole.both), ("usage", whole.only_usage)):
+        assert parts.loc[parts["side"] == side, "rows"].sum() == rows
+    assert sum(parts["cost_usd"].dropna()) == whole.both_usd + whole.only_usage_usd
+    with pytest.raises(ParameterError):
+        store.reconcile_by(["user_agent", "endpoint"])
+
+
 def test_the_parts_of_a_span_reconcile_to_the_whole(store: Store) -> None:
     """A row belongs to one window, however the span is cut."""
     cut = [kit.START + timedelta(hours=hours) for hours in (-1, 10, 11, 40, 200)]
@@ -276,6 +286,7 @@ def test_the_card_tells_what_is_held(store: Store) -> None:
         pytest.param(lambda: questions.rolled("usage", ["model"], grain="day"), id="roll-up"),
         pytest.param(lambda: questions.rolled("calls", [], grain="minute"), id="minutes"),
         pytest.param(lambda: questions.reconciled(WHERE.window), id="reconcile"),
+        pytest.param(lambda: questions.reconciled(None, ["key_name"]), id="reconcile by"),
     ],
 )
 def test_a_question_can_be_put_to_any_engine(ask: Callable[[], ir.Table], dialect: str) -> None:
