@@ -186,8 +186,8 @@ def reconciled(window: clock.Window | None, by: Sequence[str] = ()) -> "ir.Table
     """Count usage rows and attempts by where they are known: on both sides or on one.
 
     Columns: `side` ("both", "usage", "calls"), *by* (columns both tables have; the attempt's where
-    the usage row does not know it, as after the key was deleted), `rows`, `failed` (attempts that failed), `without_id` (rows that have no id
-    to join by), `cost_usd`.
+    the usage row does not know it, as after the key was deleted), `rows`, `failed` (attempts that
+    failed), `without_id` (rows that have no id to join by), `cost_usd`.
 
     Raises:
         ParameterError: a column that one of the two tables does not have.
