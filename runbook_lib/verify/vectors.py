@@ -140,8 +140,10 @@ _KINDS: dict[str, type[StrEnum]] = {
     "also": Also,
 }
 _NUMBERS = ("row", "calls", "at_once", "times", "attempts_max")
-_SECONDS = ("every_s", "deadline_s", "patience_s", "cancel_after_s", "for_s", "p")
-_SECONDS += ("wait_min_s", "wait_max_s")
+_SECONDS = frozenset(
+    {"every_s", "deadline_s", "patience_s", "cancel_after_s", "for_s", "p"}
+    | {"wait_min_s", "wait_max_s"}
+)
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
