@@ -291,6 +291,7 @@ def _usage_sums(rows: "ir.Table") -> dict[str, Any]:
         "requests": rows.count(),
         "failed": _failed(rows, "usage").ifelse(1, 0).sum(),
         **{name: rows[name].sum() for name in _TOKENS},
+        "without_cost": rows.cost_usd.isnull().ifelse(1, 0).sum(),
         "cost_usd": rows.cost_usd.sum(),
         "original_cost_usd": rows.original_cost_usd.sum(),
         "max_cost_usd": rows.cost_usd.max(),

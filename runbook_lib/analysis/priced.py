@@ -1,0 +1,159 @@
+"""Billed cost against tokens × price: what agrees, what differs, what nobody can price."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from runbook_lib import money
+from runbook_lib.pricing import PriceList, Tokens
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROUNDING_USD = Decimal("0.00000001")
+"""What rounding can make of one request: the CSV has eight decimals (contract §7, M)."""
+
+VERDICTS = {
+    "agrees": "billed is tokens × price",
+    "differs": "billed is not tokens × price",
+    "tiered": "its price depends on the size of each request, of which a sum tells nothing",
+    "not billed": "it has tokens and a price, and was billed 0",
+    "no price": "no list and no prices.csv has a price for it",
+    "no cost": "the export has no cost for it; it is in no total",
+}
+"""What a line of the check can be."""
+
+KINDS = {
+    "input_tokens": "input",
+    "output_tokens": "output",
+    "cache_read_tokens": "cache_read",
+    "cache_write_tokens": "cache_write",
+    "cache_write_1h_tokens": "cache_write_1h",
+}
+"""Column of a roll-up → kind of token of the price list."""
+
+_PROBE = 1000
+"""Tokens by which a price is asked: small enough for the first tier of every model."""
+
+
+def weights(
+    models: Iterable[object], prices: PriceList, *, at: datetime
+) -> dict[str, dict[str, float]]:
+    """Tell the prices of models, for shares and comparisons.
+
+    Args:
+        models: Names of models.
+        prices: The price list.
+        at: When, aware UTC.
+
+    Returns:
+        Model → column of a roll-up (`input_tokens` …) → USD of a million tokens, first tier; a
+        model is missing where any of its prices is.
+    """
+    found = {}
+    for model in {name for name in models if isinstance(name, str)}:
+        asked = {column: _unit(prices, model, kind, at) for column, kind in KINDS.items()}
+        held = {column: price for column, price in asked.items() if price is not None}
+        if len(held) == len(KINDS):
+            found[model] = held
+    return found
+
+
+def _unit(prices: PriceList, model: str, kind: str, at: datetime) -> float | None:
+    counts = {kind: _PROBE}
+    if kind == "cache_write_1h":
+        counts["cache_write"] = _PROBE
+    usd = prices.cost(model, Tokens(**counts), at=at).usd
+    return None if usd is None else float(usd) * 1_000_000 / _PROBE
+
+
+def check(rolled: "pd.DataFrame", prices: PriceList) -> "pd.DataFrame":
+    """Hold what was billed against tokens × price × rate multiplier.
+
+    Args:
+        rolled: Roll-up of usage by day, `account`, `model` and `rate_multiplier`: reads `bucket`,
+            `requests`, `without_cost` (rows whose cost is unknown), the token sums and `cost_usd`.
+        prices: The price list with the user's overrides.
+
+    Returns:
+        One row a model, multiplier and verdict, dearest first: `model`, `rate_multiplier`,
+        `verdict` (see `VERDICTS`), `requests`, `billed_usd`, `expected_usd` (Decimal USD; None
+        where nobody has a price), `difference_usd` (billed − expected), `why`.
+
+    Source: contract §7, §8 (M): billed = original × multiplier; no prices are published.
+    """
+    import pandas as pd
+
+    lines: dict[tuple[Any, ...], list[Any]] = {}
+    for row in rolled.to_dict("records"):
+        for verdict, requests, billed, expected, why in _judged(row, prices):
+            name, factor = row["model"], row["rate_multiplier"]
+            key = (name if isinstance(name, str) else None, _factor(factor), verdict, why)
+            held = lines.setdefault(key, [0, money.ZERO, money.ZERO])
+            held[0] += requests
+            held[1] += billed
+            held[2] = None if expected is None or held[2] is None else held[2] + expected
+    rows = [
+        (name, factor, verdict, count, billed, expected, _less(billed, expected), why)
+        for (name, factor, verdict, why), (count, billed, expected) in lines.items()
+    ]
+    columns = (
+        *("model", "rate_multiplier", "verdict", "requests"),
+        *("billed_usd", "expected_usd", "difference_usd", "why"),
+    )
+    made = pd.DataFrame(rows, columns=list(columns))
+    names = made["model"].map(str)
+    size = made["billed_usd"].map(abs)
+    order = made.assign(size=size, name=names).sort_values(
+        ["size", "name", "verdict"], ascending=[False, True, True], kind="stable"
+    )
+    return made.loc[order.index].reset_index(drop=True)
+
+
+def _factor(value: object) -> Decimal | None:
+    return value if isinstance(value, Decimal) else None
+
+
+def _less(billed: Decimal, expected: Decimal | None) -> Decimal | None:
+    return None if expected is None else billed - expected
+
+
+def _judged(
+    row: dict[Any, Any], prices: PriceList
+) -> Iterable[tuple[str, int, Decimal, Decimal | None, str]]:
+    """Judge one line of a roll-up: verdict, requests, billed, expected, why."""
+    lacking = int(row["without_cost"])
+    if lacking:
+        yield "no cost", lacking, money.ZERO, None, VERDICTS["no cost"]
+    requests = int(row["requests"]) - lacking
+    if requests <= 0:
+        return
+    billed = row["cost_usd"] if isinstance(row["cost_usd"], Decimal) else money.ZERO
+    tokens = Tokens(**{kind: _count(row[column]) for column, kind in KINDS.items()})
+    factor = _factor(row["rate_multiplier"])
+    cost = prices.cost(
+        row["model"] if isinstance(row["model"], str) else None,
+        tokens,
+        at=row["bucket"].to_pydatetime(),
+        requests=requests,
+        multiplier=Decimal(1) if factor is None else factor,
+        account=str(row.get("account") or ""),
+    )
+    if cost.usd is None:
+        yield "no price", requests, billed, None, cost.missing
+        return
+    verdict = _verdict(billed, cost.usd, requests, exact=cost.exact)
+    yield verdict, requests, billed, cost.usd, ""
+
+
+def _count(value: Any) -> int:
+    return 0 if value is None or value != value or str(value) == "<NA>" else int(value)
+
+
+def _verdict(billed: Decimal, expected: Decimal, requests: int, *, exact: bool) -> str:
+    if abs(billed - expected) <= ROUNDING_USD * requests:
+        return "agrees"
+    if not exact:
+        return "tiered"
+    return "not billed" if billed == 0 else "differs"
