@@ -8,6 +8,7 @@
     ├── MissingInputError   a question needs data that nobody gave                    exit 2
     ├── RecordError         one record of a file cannot be used; readers count it     -
     ├── AttemptError        one attempt of a call failed; its client decides what next  -
+    ├── ConsoleError        the sandbox's console refuses a request; its answer says it   -
     ├── CallError           a call failed on every model that could be asked          exit 4
     ├── StoreError          the lake cannot be read or written                        exit 4
     ├── RunError            a notebook could not be run to its end                    exit 4
@@ -99,6 +100,30 @@ class AttemptError(RunbookError):
     def __init__(self, failure: Any) -> None:
         self.failure = failure
         super().__init__(str(failure))
+
+
+class ConsoleError(RunbookError):
+    """The sandbox's console refuses a request, in the console's own words.
+
+    Attributes:
+        status: Status of the answer.
+        content: Its body.
+        retry_after_s: What its header asks for; None for no header.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        reason: str = "",
+        content: dict[str, Any] | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        self.status, self.retry_after_s = status, retry_after_s
+        named = {"reason": reason} if reason else {}
+        self.content = content or {"code": status, "message": message, **named}
+        super().__init__(message)
 
 
 class CallError(RunbookError):

@@ -2,7 +2,7 @@
 
 | Path | Does |
 |---|---|
-| `GET /sandbox/state` | keys with their secrets, balances, channels, the time |
+| `GET /sandbox/state` | keys with their secrets, balances, logins, channels, the time |
 | `POST /sandbox/keys`, `PATCH`/`DELETE /sandbox/keys/NAME` | make, change, delete a key |
 | `POST /sandbox/top_up`, `PATCH /sandbox/accounts/NAME` | money; limits of an account |
 | `PATCH /sandbox/channels/NAME` | health of an upstream |
@@ -25,7 +25,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from runbook_lib.errors import ParameterError
-from runbook_lib.sandbox import faults, prices, ticks
+from runbook_lib.sandbox import console_forms, faults, prices, ticks
 from runbook_lib.sandbox.channels import PerMinute
 from runbook_lib.sandbox.keys import SPANS
 from runbook_lib.sandbox.live import Live
@@ -112,7 +112,11 @@ class Admin:
                     for key in gateway.keys.values()
                 },
                 "accounts": {
-                    item.name: {"balance_usd": prices.plain(item.balance)}
+                    item.name: {
+                        "balance_usd": prices.plain(item.balance),
+                        "email": console_forms.email(item),
+                        "password": self.live.desk.password(item),
+                    }
                     for item in gateway.accounts.values()
                 },
                 "channels": {

@@ -82,7 +82,7 @@ class _Call:
         except ParameterError as error:
             await self._plain(400, str(error))
             return
-        reply = live.ask(request, fault, wish)
+        reply = self._asked(head, body, fault) or live.ask(request, fault, wish)
         self._judged(reply, fault)
         if fault is not None and fault.socket:
             await self._socket(fault, reply)
@@ -90,6 +90,13 @@ class _Call:
         if fault is not None and fault.delay_s:
             await asyncio.sleep(fault.delay_s)
         await self._write(reply)
+
+    def _asked(self, head: wire.Head, body: bytes, fault: Fault | None) -> Reply | None:
+        """Answer what is for the console; None for everything else."""
+        desk = self.live.desk
+        if fault is not None or not desk.knows(head.path):
+            return None
+        return desk.reply(wire.sent(head, body), self.live.clock.now())
 
     async def _body(self, head: wire.Head) -> bytes:
         """Read the body; what is beyond the limit is read and forgotten."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from runbook_lib.sandbox import prices, ticks
-from runbook_lib.sandbox.console import ADDRESS, AGENT, Act
+from runbook_lib.sandbox.console import Act
 from runbook_lib.sandbox.machine import Refusal, Row
 
 COLUMNS = (
@@ -65,19 +65,22 @@ def _multiplier(row: Row) -> str:
 def write_rows(path: Path, rows: list[Row], first_id: int) -> None:
     """Write rows as the console's list answers them, newest first; *first_id* is the oldest's."""
     numbered = zip(range(first_id + len(rows) - 1, first_id - 1, -1), reversed(rows), strict=True)
-    _write_list(path, (_list_item(number, row) for number, row in numbered), len(rows))
+    _write_list(path, (list_item(number, row) for number, row in numbered), len(rows))
 
 
-def _list_item(number: int, row: Row) -> str:
+def list_item(number: int, row: Row) -> str:
+    """Write one usage row as the console's list does; *number* is its id."""
     request, tokens, cost, group = row.request, row.tokens, row.cost, row.group
     first = "null" if row.ttft is None else row.ttft // ticks.MILLI
     stream = "true" if request.stream else "false"
     status = "active" if row.key.deleted_at is None else "deleted"
+    paid_by = row.key.account.subscriptions.get(group.id)
+    plan, billing = ("null", 0) if paid_by is None else (paid_by.id, 1)
     return (
         f'{{"id":{number},"user_id":{row.key.account.id},"api_key_id":{row.key.id},'
         f'"account_id":{row.channel.id},"request_id":"client:{row.client_id}",'
         f'"model":"{request.model}","inbound_endpoint":"{request.path}","group_id":{group.id},'
-        f'"subscription_id":null,"input_tokens":{tokens.input},"output_tokens":{tokens.output},'
+        f'"subscription_id":{plan},"input_tokens":{tokens.input},"output_tokens":{tokens.output},'
         f'"cache_creation_tokens":{tokens.cache_write},"cache_read_tokens":{tokens.cache_read},'
         f'"cache_creation_5m_tokens":{tokens.cache_write},"cache_creation_1h_tokens":0,'
         f'"input_cost":{prices.plain(cost.input)},"output_cost":{prices.plain(cost.output)},'
@@ -85,7 +88,7 @@ def _list_item(number: int, row: Row) -> str:
         f'"cache_read_cost":{prices.plain(cost.cache_read)},'
         f'"total_cost":{prices.plain(cost.original)},"actual_cost":{prices.plain(cost.billed)},'
         f'"rate_multiplier":{_multiplier(row)},"long_context_billing_applied":false,'
-        f'"billing_type":0,"request_type":"{"stream" if request.stream else "sync"}",'
+        f'"billing_type":{billing},"request_type":"{"stream" if request.stream else "sync"}",'
         f'"stream":{stream},"openai_ws_mode":false,"duration_ms":{row.duration // ticks.MILLI},'
         f'"first_token_ms":{first},"media_type":null,"user_agent":{json.dumps(request.user_agent)},'
         f'"ip_address":"{request.ip}","cache_ttl_overridden":false,"billing_mode":"token",'
@@ -100,10 +103,11 @@ def write_refusals(path: Path, refusals: list[Refusal]) -> None:
     """Write the list of failed requests, newest first; it has no request id."""
     count = len(refusals)
     numbered = zip(range(count, 0, -1), reversed(refusals), strict=True)
-    _write_list(path, (_refusal_item(number, item) for number, item in numbered), count)
+    _write_list(path, (refusal_item(number, item) for number, item in numbered), count)
 
 
-def _refusal_item(number: int, item: Refusal) -> str:
+def refusal_item(number: int, item: Refusal) -> str:
+    """Write one failed request as the console's list does; *number* is its id."""
     request, problem, key = item.request, item.problem, item.key
     content: dict[str, object] = {
         "id": number,
@@ -160,8 +164,8 @@ def _audit_row(number: int, act: Act) -> list[object]:
         act.method,
         act.path,
         act.request_id,
-        ADDRESS,
-        AGENT,
+        act.ip,
+        act.agent,
         act.body,
         200,
         2 + number % 5,

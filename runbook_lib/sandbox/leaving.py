@@ -43,6 +43,8 @@ def write(live: Live, folder: Path, *, to_the_end: bool = False) -> None:
 def _write_keys(live: Live, path: Path) -> None:
     keys = live.console.gateway.keys
     known = {table["name"]: table for table in live.tables["keys"]}
+    for key in keys.values():  # what was made at the console is known to nobody else
+        known.setdefault(key.name, {"environment": "", "owner": "", "services": ""})
     services = {name: [table["services"]] for name, table in known.items()}
     successors = {name: f"{name}-v2" for name in keys if f"{name}-v2" in keys}
     own_tables.write_inventory(path, keys.values(), known, services, successors)

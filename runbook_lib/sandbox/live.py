@@ -16,6 +16,7 @@ from typing import Any
 
 from runbook_lib.sandbox import bodies, streams, ticks, world
 from runbook_lib.sandbox.console import Console
+from runbook_lib.sandbox.console_api import Desk
 from runbook_lib.sandbox.door import Request
 from runbook_lib.sandbox.faults import Fault, Planted
 from runbook_lib.sandbox.pace import Clock
@@ -102,6 +103,7 @@ class Live:
         tables: What it was built from, in the form of `world.toml`.
         start: Tick at which it began.
         pace: Times the usual time of a model; 0 answers at once.
+        desk: The console's API.
     """
 
     seed: int
@@ -116,8 +118,12 @@ class Live:
     own_chance: dict[str, Random] = field(default_factory=dict)
     """Name of a key → chance of its own: its answers are the same whatever others ask."""
 
+    desk: Desk = field(init=False)
     _number: Iterator[int] = field(default_factory=lambda: count(1))
     _names: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.desk = Desk(self.console, self.seed)
 
     def note(self, **fields: Any) -> Seen:
         """Begin the log line of an attempt."""

@@ -19,7 +19,7 @@ from runbook_lib.sandbox.keys import SLOT_WAIT, Account, Key
 from runbook_lib.sandbox.models import Model
 from runbook_lib.sandbox.prices import Cost, Tokens
 from runbook_lib.sandbox.routing import route
-from runbook_lib.sandbox.surfaces import CONSOLE, is_api, surface_of
+from runbook_lib.sandbox.surfaces import is_api, surface_of
 from runbook_lib.sandbox.wanted import Said
 
 HANG = 60 * ticks.SECOND
@@ -112,8 +112,12 @@ class Gateway:
         self._bad_keys = door.BadKeys()
 
     def add_key(self, key: Key) -> None:
-        """Make a key usable."""
-        self.keys[key.name] = key
+        """Make a key usable; of several with one name the oldest that lives is found by it."""
+        held = self.keys.get(key.name)
+        if held is not None and held.deleted_at is not None:
+            self.keys[f"{held.name}#{held.id}"] = held
+        taken = held is not None and held.deleted_at is None
+        self.keys[f"{key.name}#{key.id}" if taken else key.name] = key
         self._by_secret[key.secret] = key
 
     def drop_key(self, key: Key, at: int) -> None:
@@ -336,13 +340,7 @@ class Gateway:
 
 
 def _astray(request: Request, ids: tuple[str, ...], spent: int) -> Answer:
-    """Answer what is no endpoint: 404 as text, or the web page under 200 (contract §2, M).
-
-    The console's own API knows only its tokens, so a key is an invalid one there.
-    """
-    if request.path in CONSOLE:
-        problem = answers.TOKEN_INVALID if request.secret else answers.TOKEN_MISSING
-        return Answer(problem.status, ids, None, answers.JSON, spent, problem=problem)
+    """Answer what is no endpoint: 404 as text, or the web page under 200 (contract §2, M)."""
     if is_api(request.path):
         return Answer(404, ids, None, answers.TEXT, spent)
     return Answer(200, ids, None, answers.PAGE, spent)

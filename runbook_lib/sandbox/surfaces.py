@@ -18,12 +18,6 @@ SURFACES: dict[str, Surface] = {
 }
 """Endpoints with a fixed path; those of Gemini carry the model in it."""
 
-CONSOLE = frozenset(
-    f"/api/v1/{path}"
-    for path in ("keys", "usage", "auth/me", "user/profile", "groups/available", "usage/errors")
-)
-"""Paths of the console's API that ask for a session token."""
-
 _GEMINI = "/v1beta/models"
 _ONLY: dict[str, frozenset[Protocol]] = {
     "embeddings": frozenset({"openai"}),

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, NoReturn
 from urllib.parse import parse_qsl
 
 from runbook_lib.sandbox import wanted
+from runbook_lib.sandbox.console_api import Sent
 from runbook_lib.sandbox.door import Request
 from runbook_lib.sandbox.prices import Tokens
 from runbook_lib.sandbox.surfaces import gemini_model, surface_of
@@ -75,6 +76,21 @@ def address(head_: Head) -> str:
         return str(ip_address(first)) if first else head_.peer
     except ValueError:
         return head_.peer
+
+
+def sent(head_: Head, body: bytes) -> Sent:
+    """Read a request to the console."""
+    headers = head_.headers
+    return Sent(
+        head_.method,
+        head_.path,
+        head_.query,
+        body,
+        headers.get("authorization", ""),
+        address(head_),
+        _text(headers.get("user-agent", ""))[:200],
+        headers.get("x-request-id") or None,
+    )
 
 
 def content(body: bytes) -> tuple[dict[str, Any], str]:

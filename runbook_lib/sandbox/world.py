@@ -77,7 +77,7 @@ def build(tables: Tables, seed: str, at: int) -> Console:
         gateway.groups[table["name"]] = _group(table, gateway)
     console = Console(gateway)
     for table in tables["accounts"]:
-        gateway.accounts[table["name"]] = _account(table)
+        gateway.accounts[table["name"]] = _account(table, at)
         gateway.accounts[table["name"]].credit(at, "top_up", prices.units(table["balance"]))
     for table in tables["keys"]:
         console.create_key(
@@ -128,7 +128,7 @@ def _group(table: Tables, gateway: Gateway) -> Group:
     )
 
 
-def _account(table: Tables) -> Account:
+def _account(table: Tables, at: int) -> Account:
     return Account(
         id=table["id"],
         name=table["name"],
@@ -136,4 +136,5 @@ def _account(table: Tables) -> Account:
         balance=0,
         per_minute=PerMinute(limit=table.get("rpm", 0)),
         concurrency=table.get("concurrency", 0),
+        since=at,
     )
