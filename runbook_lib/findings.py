@@ -344,6 +344,15 @@ RULES: dict[str, str] = {
     "unlogged-use": "A key is used from where no known service logs.",
     "changed-before": "Something was changed shortly before the onset: a suspect, not a cause.",
     "clock-skew": "The client's clock differs from the gateway's.",
+    # How clients send again
+    "sticky-retried": "Attempts were sent although a cap or window was used up.",
+    "wait-too-short": "An attempt came before the wait the answer named, or at once.",
+    "resent-after-stream": "An attempt was sent again after part of its answer had come.",
+    "resend-may-bill-twice": "What may have run was sent again more than once.",
+    "too-many-attempts": "A call was sent to one model more than three times.",
+    "missing-retry": "A failure that passes was not tried again, and the call failed.",
+    "silent-failure": "An answer that was not whole passed for a good one.",
+    "retry-amplification": "A day's calls took more attempts than a retry budget allows.",
     # What a client under test does otherwise than a correct one
     "client-correct": "The client did what a correct one does in every case that was played.",
     "client-not-tested": "Cases say nothing about the client, and why.",

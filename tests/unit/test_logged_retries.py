@@ -1,0 +1,451 @@
+"""A recorded call log held against what a correct client does: wrong, missing, silent, dear."""
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from logged_kit import failing, judge, logged
+from made_material import START, attempt, billed
+
+from runbook_lib import findings, sources
+from runbook_lib.analysis.retries import Judged, judge_log
+from runbook_lib.runbooks.logged import logged as asked
+from runbook_lib.runbooks.shared import held
+from runbook_lib.session import open_store
+from runbook_lib.store import Store
+
+CAP = {"code": "API_KEY_QUOTA_EXHAUSTED"}
+WINDOW = {"code": "rate_limit_exceeded"}
+BUSY = {"code": "api_error"}
+ROW = {"client_request_id": "client-1"}
+
+
+def call(*rows: dict[str, Any], call_id: str = "c-1", key: str = "prod-web") -> list[Any]:
+    """The attempts of one call, numbered, a second apart unless they say when."""
+    return [
+        {**attempt(2.0 * n), "call_id": call_id, "attempt": n + 1, "key_name": key, **row}
+        for n, row in enumerate(rows)
+    ]
+
+
+def refused(status: int, **rest: Any) -> dict[str, Any]:
+    """What is different about a refused attempt."""
+    return {"status": status, "outcome": "refused", "error_type": str(status), **rest}
+
+
+def timed_out(**rest: Any) -> dict[str, Any]:
+    """What is different about an attempt whose client gave up waiting."""
+    return {"status": None, "outcome": "no_answer", "error_type": "ReadTimeout", **rest}
+
+
+def broken(end: str | None = "truncated", **rest: Any) -> dict[str, Any]:
+    """What is different about a stream that broke."""
+    return {"outcome": "broken", "stream": True, "stream_end": end, "ttft_ms": 90.0, **rest}
+
+
+OK: dict[str, Any] = {}
+
+
+@pytest.mark.parametrize(
+    ("rows", "rule", "count", "out_of"),
+    [
+        pytest.param([refused(429, **CAP)] * 3, "sticky-retried", 2, 3, id="a cap, twice more"),
+        pytest.param([refused(429, **WINDOW)] * 2, "sticky-retried", 1, 2, id="a key's window"),
+        pytest.param(
+            [refused(429, **BUSY, retry_after_s=1.0), refused(429, **CAP), OK],
+            "sticky-retried", 1, 1, id="sticky after a rate limit",
+        ),
+        pytest.param(
+            [refused(401, code="INVALID_API_KEY")] * 2, "wasted-retries", 1, 2, id="a bad key"
+        ),
+        pytest.param([refused(404, code="model_not_found"), OK], "wasted-retries", 1, 1, id="404"),
+        pytest.param(
+            [refused(400, code="invalid_request_error"), {"model": "gpt-5-mini"}],
+            "wasted-retries", 1, 1, id="falls back on a malformed request",
+        ),
+        pytest.param(
+            [refused(403, code="API_KEY_EXPIRED"), refused(403, model="gpt-5-mini", **CAP)],
+            "wasted-retries", 1, 2, id="falls back on the same dead key",
+        ),
+        pytest.param(
+            [refused(403, code="INSUFFICIENT_BALANCE"), {"model": "o", "key_name": "other"}],
+            "wasted-retries", 1, 1, id="falls back within an empty account",
+        ),
+        pytest.param(
+            [refused(429, **CAP), {"model": "gpt-5-mini"}],
+            "wasted-retries", 1, 0, id="falls back on the capped key",
+        ),
+        pytest.param(
+            [refused(429, code="rate limit exceeded", retry_after_s=5.0), OK],
+            "wait-too-short", 1, 1, id="1.5 s where 5 s were asked",
+        ),
+        pytest.param(
+            [refused(503, **BUSY), {"ts": START + pd.Timedelta(seconds=0.52)}],
+            "wait-too-short", 1, 1, id="at once after a 503",
+        ),
+        pytest.param([broken(), OK], "resent-after-stream", 1, 1, id="after a streamed byte"),
+        pytest.param([timed_out()] * 3, "resend-may-bill-twice", 1, 3, id="a timeout, twice more"),
+        pytest.param([refused(504)] * 3, "resend-may-bill-twice", 1, 3, id="504, twice more"),
+        pytest.param([OK, OK], "resend-may-bill-twice", 1, 0, id="after a whole answer"),
+        pytest.param([refused(503, **BUSY)] * 5, "too-many-attempts", 2, 4, id="five on a model"),
+        pytest.param([refused(503, **BUSY)], "missing-retry", 1, 1, id="gives up at once"),
+        pytest.param([broken(), ], "silent-failure", 1, 1, id="cut"),
+        pytest.param([broken("empty")], "silent-failure", 1, 1, id="empty"),
+        pytest.param(
+            [{"outcome": "broken", "content_type": "text/html"}], "silent-failure", 1, 1, id="page"
+        ),
+    ],
+)  # fmt: skip
+def test_each_mistake_is_found(
+    rows: list[dict[str, Any]], rule: str, count: int, out_of: int
+) -> None:
+    """One call that is wrong in one way gives that finding, counted out of what could be wrong."""
+    found = failing(judge(*call(*rows)))[rule]
+    assert found.value == count
+    assert found.unit.startswith(f"attempts, of {max(count, out_of)} ")
+    assert found.evidence
+    assert found.next_step is not None
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param([OK], id="answered"),
+        pytest.param([refused(429, **CAP)], id="a cap, once"),
+        pytest.param([refused(503, **BUSY)] * 2 + [OK], id="5xx with waits"),
+        pytest.param([refused(503, **BUSY)] * 3 + [{"model": "m-2"}], id="falls back on 5xx"),
+        pytest.param(
+            [refused(404, code="model_not_found"), {"model": "m-2"}], id="falls back on 404"
+        ),
+        pytest.param(
+            [refused(403, code="model_not_allowed"), {"model": "m-2"}], id="other model allowed"
+        ),
+        pytest.param(
+            [refused(429, **CAP), {"model": "m-2", "key_name": "other"}], id="other key at a cap"
+        ),
+        pytest.param(
+            [refused(429, code="rate limit exceeded", retry_after_s=1.5), OK], id="waits as asked"
+        ),
+        pytest.param(
+            [refused(429, **BUSY, retry_after_s=60.0), {"model": "m-2"}], id="falls back at once"
+        ),
+        pytest.param([timed_out(), OK], id="a timeout, once more"),
+        pytest.param(
+            [timed_out(error_type="ConnectTimeout")] * 3 + [{"model": "m-2"}], id="never connected"
+        ),
+        pytest.param([broken(error_type="StreamError")], id="a broken stream that raised"),
+        pytest.param([broken("error_event", code="stream_read_error")], id="an error event"),
+        pytest.param([refused(429, retry_after_s=86_400.0)], id="asked to wait a day"),
+        pytest.param([refused(418, code="NEW_CODE")] * 1, id="a code nobody knows"),
+        pytest.param([refused(429)] * 3, id="a code nobody read"),
+    ],
+)
+def test_correct_clients_are_not_accused(rows: list[dict[str, Any]]) -> None:
+    """What a correct client does, or what the log cannot tell, is no finding."""
+    accused = failing(judge(*call(*rows))).keys() - {"retry-amplification", "client-fallback"}
+    assert accused == set()
+
+
+def test_a_log_with_a_line_a_call_accuses_nobody_of_missing_retries() -> None:
+    """Application logs hold the last attempt only: nobody knows what was sent before."""
+    alone = {**attempt(0, 503), **BUSY, "call_id": "c-1"}
+    assert "missing-retry" not in failing(judge({**alone, "attempt": None}))
+    assert "missing-retry" not in failing(judge({**alone, "resend_count": 2}))
+    assert "missing-retry" not in failing(judge({**alone, "call_id": None}))
+
+
+def test_attempts_without_a_call_are_said_and_not_put_together() -> None:
+    """Two refusals of one service a second apart can be two calls."""
+    rows = [{**attempt(n, 429), **CAP, "call_id": None} for n in range(3)]
+    found = judge(*rows)
+    assert failing(found).keys() == set()
+    gap = next(item for item in found.findings if item.rule == "input-gap")
+    assert gap.status is findings.Status.UNKNOWN
+    assert gap.title.startswith("3 failed attempts name no call")
+
+
+def test_equal_call_ids_of_two_accounts_are_two_calls() -> None:
+    """Ids are made by clients: another account's are another's."""
+    rows = [{**call(refused(429, **CAP))[0], "account": name} for name in ("a", "b")]
+    assert "sticky-retried" not in failing(judge(*rows))
+
+
+def test_two_accounts_get_a_finding_each() -> None:
+    """A key of the same name is another key."""
+    rows = [
+        {**row, "account": name, "call_id": name}
+        for name in ("a", "b")
+        for row in call(*[refused(429, **CAP)] * 2)
+    ]
+    titles = [item.title for item in judge(*rows).findings if item.rule == "sticky-retried"]
+    assert sorted(title.split(":")[0] for title in titles) == [
+        "Key prod-web of account a",
+        "Key prod-web of account b",
+    ]
+
+
+def test_a_borrowed_code_makes_it_likely_and_is_cited_as_such() -> None:
+    """SDKs do not read the body of a stream they will retry; the neighbour's code speaks for it."""
+    unread = call(refused(429, stream=True), refused(429, stream=True))
+    found = failing(judge(*unread, *call(refused(429, **CAP), call_id="c-2")))["sticky-retried"]
+    assert found.grade is findings.Grade.LIKELY
+    assert found.evidence[0].join is findings.Join.WINDOW
+    assert found.evidence[0].value == "API_KEY_QUOTA_EXHAUSTED"
+
+
+def test_seconds_waited_for_nothing_are_told() -> None:
+    """Two useless attempts of half a second, each after a wait of a second and a half."""
+    found = failing(judge(*call(*[refused(429, **CAP)] * 3)))["sticky-retried"]
+    assert "callers waited 4 s for nothing" in found.title
+
+
+def test_a_resent_timeout_costs_what_its_row_was_billed() -> None:
+    """The row has no id the client knows; start, key and model tie it, one row to one attempt."""
+    calls = call(*[timed_out(duration_ms=1000.0)] * 3)
+    rows = [
+        billed(2.0 * n + 9, request_id=f"client:x{n}", cost_usd=Decimal(n + 1), duration_ms=9000.0)
+        for n in range(3)
+    ]
+    made = judge(*calls, usage=rows)
+    assert failing(made)["resend-may-bill-twice"].impact_usd == 3
+    assert list(made.exhibits["wrong_retries"].frame["join"]) == ["window ±2 s"]
+
+
+def test_a_row_some_log_holds_is_not_lent_to_a_timeout() -> None:
+    """It belongs to another attempt, however well it fits."""
+    log = logged(
+        call(*[timed_out(duration_ms=1000.0)] * 3),
+        [billed(13, request_id="client:theirs", cost_usd=Decimal(1), duration_ms=9000.0)],
+    )
+    object.__setattr__(log, "logged_ids", frozenset({"theirs"}))
+    made = judge_log(log)
+    assert failing(made)["resend-may-bill-twice"].impact_usd is None
+    assert list(made.exhibits["mistakes"].frame["cost_unknown"]) == [1]
+
+
+TOKENS = {"input_tokens": 900, "output_tokens": 100}
+FALLEN = [refused(503, **BUSY)] * 3 + [
+    {"model": "claude-opus-4-7", "key_name": "spare", "client_request_id": "f", **TOKENS}
+]
+
+
+def priced(rows: list[dict[str, Any]], *, model: str = "gpt-5.4") -> Judged:
+    """A call that fell back, beside nine that did not."""
+    calls = call(*[{"model": model, **row} for row in FALLEN])
+    others = [
+        {**attempt(99 + n), "model": model, "call_id": f"o-{n}", "attempt": 1} for n in range(9)
+    ]
+    return judge(*calls, *others, usage=rows)
+
+
+RATES = [
+    billed(0, request_id="client:1", rate_multiplier=Decimal("0.8")),
+    billed(0, request_id="client:2", rate_multiplier=Decimal("1.5"), key_name="spare"),
+]
+
+
+@pytest.mark.parametrize(
+    ("rows", "how", "cost", "first", "extra"),
+    [
+        pytest.param(
+            [*RATES, billed(0, request_id="client:f", key_name="spare", cost_usd=Decimal("0.02"),
+                            rate_multiplier=Decimal("1.5"), **TOKENS)],
+            "row", "0.02", "0.003", "0.017", id="its usage row",
+        ),
+        pytest.param(RATES, "tokens", "0.0105", "0.003", "0.0075", id="its tokens"),
+        pytest.param([], "list prices", "0.007", "0.00375", "0.00325", id="list prices of both"),
+        pytest.param(
+            RATES[:1], "list prices", "0.007", "0.00375", "0.00325", id="one multiplier is none"
+        ),
+    ],
+)  # fmt: skip
+def test_a_fallback_costs_more_or_less_than_the_first_model(
+    rows: list[dict[str, Any]], how: str, cost: str, first: str, extra: str
+) -> None:
+    """The same tokens on the model asked first, both billed or both by list."""
+    made = priced(rows)
+    one = made.exhibits["fallback_calls"].frame.iloc[0]
+    got = (one["cost_from"], one["cost_usd"], one["first_model_usd"], one["extra_usd"])
+    assert got == (how, *map(Decimal, (cost, first, extra)))
+    day = made.exhibits["fallback_by_day"].frame.iloc[0]
+    assert (day["calls"], day["by_fallback"], day["share"]) == (10, 1, 0.1)
+    found = failing(made)["client-fallback"]
+    assert (found.value, found.impact_usd) == (0.1, Decimal(extra))
+    assert found.severity is findings.Severity.MEDIUM
+
+
+def test_a_billed_fallback_without_the_other_keys_multiplier_has_no_extra_cost() -> None:
+    """Half a comparison is none: it is said what is missing."""
+    row = billed(0, request_id="client:f", key_name="spare", cost_usd=Decimal("0.02"), **TOKENS)
+    one = priced([row]).exhibits["fallback_calls"].frame.iloc[0]
+    assert one["extra_usd"] is None
+    assert one["missing"] == "the rate multiplier of key prod-web is not known"
+
+
+def test_a_fallback_from_a_model_nobody_prices_is_counted_as_unpriced() -> None:
+    """Its extra cost is unknown, not nothing."""
+    made = priced(RATES, model="summary-small")
+    assert made.exhibits["fallback_by_day"].frame.iloc[0]["unpriced"] == 1
+    found = failing(made)["client-fallback"]
+    assert found.impact_usd is None
+    assert "1 of them unpriced" in found.title
+
+
+def test_another_model_that_answered_is_told_with_its_share() -> None:
+    """The group maps a name to another model; a dated form of the same name is no other."""
+    rows = [
+        {**attempt(n), "call_id": f"c-{n}", "response_model": name}
+        for n, name in enumerate(["gpt-5-2026-01-01", "gpt-5-mini", "gpt-5-mini"])
+    ]
+    found = failing(judge(*rows))["model-alias"]
+    assert (found.value, found.unit) == (2, "answers, of 3 that name their model")
+    assert len(found.evidence) == 2
+
+
+def test_no_log_is_no_verdict() -> None:
+    """Without a call log nothing passes: it is said what to take in."""
+    made = judge()
+    assert [(item.rule, item.status.value) for item in made.findings] == [("input-gap", "unknown")]
+    assert made.findings[0].title.startswith("No call log covers")
+    assert all(item.frame.empty for item in made.exhibits.values())
+
+
+def test_rules_without_material_are_unknown_and_rules_kept_pass() -> None:
+    """Nothing out of nothing must not read like a test that was passed."""
+    told = {item.rule: item.status.value for item in judge(*call(OK)).findings}
+    assert told["sticky-retried"] == "unknown"
+    told = {item.rule: item.status.value for item in judge(*call(refused(429, **CAP))).findings}
+    assert told["sticky-retried"] == "pass"
+
+
+def test_attempts_of_a_day_are_told_per_call() -> None:
+    """Calls are counted by their first attempts, so the total needs no ids."""
+    rows = [*call(*[refused(429, **CAP)] * 3), *call(OK, call_id="c-2")]
+    made = judge(*rows)
+    day = made.exhibits["attempts_by_day"].frame.iloc[0]
+    assert (day["calls"], day["attempts"], day["again"], day["useless"]) == (2, 4, 2, 2)
+    assert failing(made)["retry-amplification"].value == 2.0
+
+
+def test_exhibits_are_bounded_and_say_what_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A day of outage makes more wrong retries than anybody can read; the dearest are shown."""
+    monkeypatch.setattr("runbook_lib.analysis.retries.MOST_ROWS", 2)
+    calls = call(*[timed_out(duration_ms=1000.0)] * 6)
+    rows = [
+        billed(2.0 * n + 9, request_id=f"client:x{n}", cost_usd=Decimal(n), duration_ms=9000.0)
+        for n in range(6)
+    ]
+    shown = judge(*calls, usage=rows).exhibits["wrong_retries"]
+    assert list(shown.frame["cost_usd"]) == [5, 5]
+    assert (shown.left_out, shown.left_out_usd) == (5, 16)
+
+
+def test_the_same_log_gives_the_same_findings_in_any_order_of_its_lines() -> None:
+    """Logs of several machines are taken in as they come."""
+    rows = [
+        {**row, "row_number": n}
+        for n, row in enumerate([*call(*FALLEN), *call(*[refused(429, **CAP)] * 3, call_id="c-2")])
+    ]
+    one, other = judge(*rows), judge(*reversed(rows))
+    assert [item.fingerprint for item in one.findings] == [
+        item.fingerprint for item in other.findings
+    ]
+    assert [item.title for item in one.findings] == [item.title for item in other.findings]
+
+
+# Against what was recorded and what is planted ---------------------------------------------------
+
+
+def wrong(made: Judged) -> dict[tuple[str, str | None], int]:
+    """Rule and key → attempts, of the findings that fail."""
+    return {
+        (item.rule, item.subject.key_name): item.value
+        for item in made.findings
+        if item.status == "fail" and isinstance(item.value, int)
+    }
+
+
+@pytest.fixture(scope="module")
+def recorded(gateway: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judged]:
+    """The judgement of the recorded folder."""
+    folder = tmp_path_factory.mktemp("lake")
+    names = ("calls/calls.jsonl", "usage_rows.json.gz", "keys.csv")
+    with Store(folder, read_only=False) as store, store.staging() as staging:
+        store.add([one for name in names for one in sources.read(gateway / name, staging)])
+    with Store(folder) as opened:
+        yield judge_log(*asked(opened, held(opened)))
+
+
+@pytest.mark.shared
+def test_a_recorded_run_shows_its_planted_mistakes_and_no_others(
+    recorded: Judged, gateway: Path
+) -> None:
+    """Counts are those of the truth: attempts beyond the first of each call of the incident."""
+    planted = {
+        item["id"]: item["counts"]
+        for item in json.loads((gateway / "truth.json").read_text())["incidents"]
+    }
+    again = {name: one["attempts"] - one["calls"] for name, one in planted.items()}
+    assert wrong(recorded) == {
+        ("silent-failure", "prod-web"): planted["D07"]["attempts"],
+        ("silent-failure", "dev-anna"): planted["D01"]["attempts"],
+        ("sticky-retried", "staging-web"): again["D13"],
+        ("sticky-retried", "ci-nightly"): again["D16"],
+        ("resend-may-bill-twice", "prod-batch"): 2 * planted["D09"]["calls"],
+        ("missing-retry", "prod-mobile"): 33,
+        ("model-alias", "prod-batch"): planted["D22"]["attempts"],
+    }
+    assert (recorded.calls, recorded.attempts) == (5706, 6971)
+
+
+@pytest.mark.shared
+def test_a_recorded_fallback_is_counted_and_costs_what_was_billed(
+    recorded: Judged, gateway: Path
+) -> None:
+    """The outage moved 78 calls to the other key; their rows are those of that key."""
+    truth = json.loads((gateway / "truth.json").read_text())["incidents"]
+    fallback = next(item for item in truth if item["id"] == "D04")
+    frame = recorded.exhibits["fallback_calls"].frame
+    assert set(fallback["call_ids"]) <= set(frame["call_id"])
+    assert len(frame) == fallback["counts"]["attempts"]
+    assert sum(frame["cost_usd"], Decimal(0)) == Decimal(fallback["billed_usd"])
+    assert set(frame["cost_from"]) == {"row"}
+    assert frame["extra_usd"].notna().all()
+
+
+@pytest.mark.shared
+def test_what_recorded_timeouts_cost_is_what_their_rows_were_billed(recorded: Judged) -> None:
+    """All 126 abandoned attempts have a row nobody logged; a third of them is one too many."""
+    frame = recorded.exhibits["wrong_retries"].frame
+    timeouts = frame[frame["rule"] == "resend-may-bill-twice"]
+    assert timeouts["cost_usd"].notna().all()
+    assert set(timeouts["join"]) == {"window ±2 s"}
+
+
+@pytest.mark.long
+def test_the_sample_shows_what_is_planted_in_it() -> None:
+    """Ten weeks of ordinary retries accuse nobody; the planted ones are all there."""
+    with open_store() as store:
+        made = judge_log(*asked(store, held(store)))
+    got = wrong(made)
+    assert got.keys() == {
+        ("silent-failure", "prod-web"),
+        ("silent-failure", "prod-mobile"),
+        ("silent-failure", "dev-anna"),
+        ("sticky-retried", "prod-docs"),
+        ("sticky-retried", "ci-nightly"),
+        ("sticky-retried", "dev-agent"),
+        ("resend-may-bill-twice", "prod-batch"),
+        ("missing-retry", "prod-web"),
+        ("missing-retry", "partner-web"),
+        ("missing-retry", "dev-anna"),
+        ("model-alias", "prod-batch"),
+    }
+    fallbacks = [item for item in made.findings if item.rule == "client-fallback"]
+    assert {item.subject.key_name for item in fallbacks} == {"prod-assistant"}
+    failed = [item for item in made.findings if item.status == "fail"]
+    assert all(item.evidence for item in failed if item.rule != "retry-amplification")
