@@ -98,30 +98,20 @@ class Desk:
         return Reply(status=status, headers=headers, pieces=body, first=at, end=at)
 
     def _done(self, sent: Sent, at: int) -> dict[str, Any]:
-        asked = Asked(
-            self.console.gateway, None, at, sent.query, "", {}, (sent.address, sent.agent)
-        )
-        found = [
-            (route, match)
-            for route in ROUTES
-            if (match := route.path.fullmatch(sent.path, len(_PREFIX)))
-        ]
-        fitting = [(route, match) for route, match in found if route.method == sent.method]
-        if fitting and fitting[0][0].open:
-            asked = asked._replace(fields=_fields(sent.body))
-            return _told(fitting[0][0].handler(self, asked))
-        account = self._owner(sent.authorization, at)
-        if not fitting:
+        route, target = _find(sent)
+        owner = None
+        if route is None or not route.open:
+            owner = self._owner(sent.authorization, at)
+        if route is None:
             raise ConsoleError(404, "404 page not found")
-        route, match = fitting[0]
-        if route.limited and self._lists.setdefault(account.name, PerMinute(limit=LISTS)).wait(at):
-            raise _limited(_LIST_LIMITED)
-        fields = _fields(sent.body) if route.method in ("POST", "PUT") else {}
-        target = match[1] if match.re.groups else ""
-        self.console.gateway.settle(at)
-        return _told(
-            route.handler(self, asked._replace(owner=account, target=target, fields=fields))
-        )
+        if route.limited and owner is not None:
+            count = self._lists.setdefault(owner.name, PerMinute(limit=LISTS))
+            if count.wait(at):
+                raise _limited(_LIST_LIMITED)
+        fields = _fields(sent.body) if sent.method in ("POST", "PUT") else {}
+        gateway, by = self.console.gateway, (sent.address, sent.agent)
+        gateway.settle(at)
+        return _told(route.handler(self, Asked(gateway, owner, at, sent.query, target, fields, by)))
 
     def _owner(self, authorization: str, at: int) -> Account:
         scheme, _, token = authorization.partition(" ")
@@ -224,6 +214,15 @@ class Desk:
         place = next(name for name, item in held.items() if item is key)
         self.console.delete_key(asked.at, place, by=asked.by)
         return {"message": "API key deleted successfully"}
+
+
+def _find(sent: Sent) -> tuple["Route | None", str]:
+    """Find the route of a request, and the number in its path."""
+    for route in ROUTES:
+        match = route.path.fullmatch(sent.path, len(_PREFIX))
+        if match and route.method == sent.method:
+            return route, match[1] if match.re.groups else ""
+    return None, ""
 
 
 def _told(content: Any) -> dict[str, Any]:

@@ -8,6 +8,8 @@ machine in real time.
 
 import heapq
 from collections.abc import Callable
+from dataclasses import replace
+from os.path import commonprefix
 from random import Random
 from typing import NamedTuple
 
@@ -221,9 +223,18 @@ class Gateway:
             problem = way.problem or answers.no_channel(group.protocol)
             return self._refuse(call, problem, spent=waited)
         pace = way.channel.factor if way.trouble == "slow" else 1.0
-        served = _Served(key, group, way.channel, self.models[model], waited, pace)
+        served = _Served(key, group, way.channel, self._model(model, group), waited, pace)
         breaks = call.breaks or ("" if way.trouble == "slow" else way.trouble)
         return self._answer(call, served, breaks if request.stream else "")
+
+    def _model(self, name: str, group: Group) -> Model:
+        """Find a model; one without a price is charged as its nearest relative (contract §7, M)."""
+        known = self.models.get(name)
+        if known is not None:
+            return known
+        relatives = [item for item in self.models.values() if item.protocol == group.protocol]
+        nearest = max(relatives, key=lambda item: len(commonprefix([item.name, name])))
+        return replace(nearest, name=name, answers_as=name)
 
     # Its answer ---------------------------------------------------------------------------------
 

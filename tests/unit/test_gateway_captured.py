@@ -1,268 +1,44 @@
-"""The sandbox over real sockets against captured answers: the same request, the same answer.
-
-Each situation is caused in the state of the gateway; then the captured request itself is sent.
-"""
+"""The sandbox over real sockets against captured answers: the same request, the same answer."""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import captured as forms
 import httpx
 import pytest
-from gateway_kit import BODIES, Running, boxed
-from made_gateway import NOW, Box
+from captured_situations import CONSOLE, DEAR, GATEWAY, OUT, Given
+from gateway_kit import BODIES, Running, boxed, put
+from made_gateway import Box
 
-from runbook_lib.sandbox import prices, ticks
-from runbook_lib.sandbox.bodies import respond
-from runbook_lib.sandbox.prices import Tokens
+from runbook_lib.sandbox import answers, prices, ticks
 
 pytestmark = pytest.mark.shared
 
-DEAR = Tokens(0, 1000)
-Act = Callable[[Box], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Given:
-    """How the sandbox is put into a situation: a key, an act, and calls before the one compared."""
-
-    group: str | None = "openai"
-    key: dict[str, Any] = field(default_factory=dict)
-    act: Act | None = None
-    before: int = 0
-    speed: float = 1.0
-    known: bool = True
-    fault: str = ""
-    first: str = ""
-
-
-def sick(group: str, health: str, **fields: Any) -> Given:
-    """A key of a group whose channels are in trouble."""
-    return Given(group=group, act=lambda box: box.health(group, health), **fields)
-
-
-def first(group: str, health: str) -> Given:
-    """A key of a group whose first channel is in trouble; the second one takes over."""
-
-    def act(box: Box) -> None:
-        channels = box.gateway.groups[group].channels
-        channels[0].turn(health)
-        channels[1].priority = 2
-
-    return Given(group=group, act=act)
-
-
-def spent(group: str = "openai", **limits: Any) -> Given:
-    """A key that has spent what its limits allow."""
-
-    def act(box: Box) -> None:
-        secret = box.gateway.keys["prod-web"].secret
-        path = "/v1/messages" if group == "anthropic" else "/v1/chat/completions"
-        respond(box.gateway, box.request(secret, path=path, tokens=DEAR), NOW)
-        box.gateway.settle(NOW + ticks.HOUR)
-
-    return Given(group=group, key=limits, act=act)
-
-
-def change(act: Act, group: str = "anthropic", **fields: Any) -> Given:
-    """A key, and an act after it was made."""
-    return Given(group=group, act=act, **fields)
-
-
-def off(box: Box) -> None:
-    box.console.set_disabled(NOW, "prod-web", disabled=True)
-
-
-def old(box: Box) -> None:
-    box.console.set_expiry(NOW, "prod-web", NOW - 1)
-
-
-def broke(box: Box) -> None:
-    box.account.credit(NOW, "refund", -box.account.balance)
-
-
-def crossed(box: Box) -> None:
-    """The balance crosses zero while the door still remembers it."""
-    box.account.funds_at_door(NOW)
-    box.account.balance = 0
-
-
-def inactive(box: Box) -> None:
-    box.account.active = False
-
-
-def closed(box: Box) -> None:
-    box.gateway.groups["anthropic"].enabled = False
-
-
-def slow_line(box: Box, *, waiting: int) -> None:
-    """One slot, taken for an hour, and so many requests that wait for it already."""
-    box.account.concurrency = 1
-    box.account.occupy(NOW + ticks.HOUR)
-    box.account.waiting = [NOW + ticks.HOUR] * waiting
-
-
-def slots(box: Box, count: int) -> None:
-    """So many calls at once, and none under way."""
-    box.account.concurrency = count
-
-
-def emptied(box: Box) -> None:
-    """A group that has lost its channels."""
-    box.gateway.groups["solo-openai"].channels.clear()
-
-
-def per_minute(box: Box) -> None:
-    box.per_minute(1)
-
-
-def group_minute(box: Box) -> None:
-    box.per_minute(0)
-    box.gateway.groups["anthropic"].per_minute.limit = 1
-
-
-CLAUDE = Given(group="anthropic")
-GOOGLE = Given(group="gemini")
-OPENAI = Given()
-NOBODY = Given(known=False)
-FULL = Given(
-    group="anthropic",
-    key={"cap": "25", "windows": {"5h": "5", "1d": "10", "7d": "20"}, "expires_days": 90},
-)
-
-SITUATIONS: dict[str, Given] = {
-    "success.messages": CLAUDE,
-    "success.count_tokens": CLAUDE,
-    "success.chat_on_claude_group": CLAUDE,
-    "success.responses.stream": OPENAI,
-    "models.openai": OPENAI,
-    "auth.none.chat": NOBODY,
-    "auth.none.messages": NOBODY,
-    "auth.wrong.chat": NOBODY,
-    "auth.query.key": NOBODY,
-    "auth.query.api_key": OPENAI,
-    "auth.gemini.none": NOBODY,
-    "auth.gemini.wrong": NOBODY,
-    "auth.gemini.query_key_allowed": NOBODY,
-    "ip.whitelist.spoof_xff": Given(group="anthropic", key={"networks": ["203.0.113.0/24"]}),
-    "ip.whitelist.usage": Given(group="anthropic", key={"networks": ["203.0.113.0/24"]}),
-    "group.none": Given(group=None),
-    "model.unknown.mapped": OPENAI,
-    "model.unknown.mapped.responses": OPENAI,
-    "model.missing.messages": CLAUDE,
-    "json.malformed.chat": OPENAI,
-    "json.empty.chat": OPENAI,
-    "path.unknown.api": NOBODY,
-    "path.double_v1": CLAUDE,
-    "embeddings.claude": CLAUDE,
-    "console.notoken": NOBODY,
-    "console.badtoken": NOBODY,
-    "key.disabled.chat": change(off),
-    "key.disabled.usage": change(off),
-    "key.expired.messages": change(old),
-    "key.expired.models": change(old),
-    "key.expired.gemini": change(old, "gemini"),
-    "key.quota.models": spent(cap="0.01"),
-    "key.quota.usage": spent("anthropic", cap="0.01"),
-    "key.quota.responses": spent(cap="0.01"),
-    "key.quota.chat_openai": spent(cap="0.01"),
-    "window.5h.usage": spent("anthropic", windows={"5h": "0.01"}),
-    "window.1d.chat": spent(windows={"1d": "0.01"}),
-    "window.1d.chat.stream": spent(windows={"1d": "0.01"}),
-    "window.7d.responses": spent(windows={"7d": "0.01"}),
-    "usage.full": FULL,
-    "balance.zero.messages": change(broke),
-    "balance.zero.chat": change(broke, "openai"),
-    "balance.zero.models": change(broke),
-    "balance.zero.usage": change(broke),
-    "balance.tiny.2": change(crossed),
-    "upstream.400.chat": sick("solo-openai", "rejects"),
-    "upstream.401.messages": sick("solo-anthropic", "unauthorized"),
-    "upstream.401.messages.next_call": sick("solo-anthropic", "unauthorized", before=1),
-    "upstream.401.chat": sick("solo-openai", "unauthorized"),
-    "upstream.402.messages": sick("solo-anthropic", "unfunded"),
-    "upstream.402.chat": sick("solo-openai", "unfunded"),
-    "upstream.402.chat.next_call": sick("solo-openai", "unfunded", before=1),
-    "upstream.403.messages": sick("solo-anthropic", "forbidden"),
-    "upstream.403.chat": sick("solo-openai", "forbidden"),
-    "upstream.403.chat.next_call": sick("solo-openai", "forbidden", before=1),
-    "upstream.404.messages": sick("solo-anthropic", "model_gone"),
-    "upstream.404.chat": sick("solo-openai", "model_gone"),
-    "upstream.413.messages": sick("solo-anthropic", "too_large"),
-    "upstream.413.chat": sick("solo-openai", "too_large"),
-    "upstream.429-ra.messages.next_call": sick("solo-anthropic", "rate_limited", before=1),
-    "upstream.502.messages": sick("solo-anthropic", "down"),
-    "upstream.503.messages": sick("solo-anthropic", "unavailable", speed=2000.0),
-    "upstream.503.chat": sick("solo-openai", "unavailable"),
-    "upstream.504.chat": sick("solo-openai", "down"),
-    "upstream.529.messages": sick("solo-anthropic", "overloaded"),
-    "upstream.529.chat": sick("solo-openai", "overloaded"),
-    "upstream.529.chat.next_call": sick("solo-openai", "overloaded", before=1),
-    "upstream.html.messages": sick("solo-anthropic", "down"),
-    "upstream.html.chat": sick("solo-openai", "down"),
-    "upstream.close.chat": sick("solo-openai", "unreachable"),
-    "failover.messages.first_account_500": first("anthropic", "down"),
-    "failover.messages.first_account_401": first("anthropic", "unauthorized"),
-    "failover.messages.first_account_404": first("anthropic", "model_gone"),
-    "failover.messages.first_account_529": first("anthropic", "overloaded"),
-    "failover.messages.first_account_400": first("anthropic", "rejects"),
-    "failover.chat.first_account_404": first("openai", "model_gone"),
-    "failover.chat.first_account_close": first("openai", "unreachable"),
-    "failover.both_500.messages.stream": sick("anthropic", "down"),
-    "failover.both_500.chat": sick("openai", "down"),
-    "failover.both_500.responses": sick("openai", "down"),
-    "stream.cut.messages": Given(group="anthropic", fault="stream_broken_after_first_byte"),
-    "rpm.user.0": change(per_minute),
-    "rpm.user.2": change(per_minute, before=1),
-    "rpm.group.2": change(group_minute, before=1),
-    "concurrency.queue.16": change(lambda box: slow_line(box, waiting=16)),
-    "concurrency.queue.0": change(lambda box: slow_line(box, waiting=0), speed=2000.0),
-    "user.inactive": change(inactive),
-    "group.disabled": change(closed),
-    "rid.inbound_64.messages": CLAUDE,
-    "rid.inbound_client.messages": CLAUDE,
-    "rid.inbound_session.messages": CLAUDE,
-    "rid.inbound_session.chat": OPENAI,
-    "rid.inbound.error": NOBODY,
-    "body.too_large": OPENAI,
-    "gemini.success": GOOGLE,
-    "gemini.success.bearer": GOOGLE,
-    "gemini.success.query_key": GOOGLE,
-    "gemini.stream": GOOGLE,
-    "gemini.count": GOOGLE,
-    "gemini.models": GOOGLE,
-    "gemini.upstream.404": sick("gemini", "model_gone"),
-    "gemini.upstream.429.next_call": sick("solo-gemini", "rate_limited", before=1),
-    "gemini.upstream.500.next_call": GOOGLE,
-    "gemini.via_chat": GOOGLE,
-    "gemini.via_messages": GOOGLE,
-    "group.empty.chat": change(emptied, "solo-openai"),
-    "concurrency.busy.0": change(lambda box: slots(box, 2)),
-    "concurrency.hold": change(lambda box: slots(box, 1)),
-    "concurrency.queue.17": change(lambda box: slow_line(box, waiting=17)),
-    "window.5h.models": spent("anthropic", windows={"5h": "0.01"}),
-    "usage.days": Given(group="anthropic", before=1, first="/v1/messages"),
-    "usage.full.after": replace(FULL, before=1, first="/v1/messages"),
-    "rpm.user.1": change(lambda box: box.per_minute(2), before=1),
-    "rpm.group.0": change(group_minute),
-    "upstream.400.chat.next_call": OPENAI,
-    "upstream.502.messages.next_call": CLAUDE,
-    "failover.messages.first_account_503": replace(first("anthropic", "unavailable"), speed=2000.0),
-}
+ALL = {**GATEWAY, **CONSOLE}
+_MASKED = "sk-<64 hex>"
 
 
 @pytest.fixture(scope="session")
-def captured(gateway: Path) -> dict[str, dict[str, Any]]:
+def captured(gateway: Path) -> forms.Captured:
     """The captured answers by name."""
-    lines = (gateway / "answers.jsonl").read_text("utf-8").splitlines()
-    return {item["name"]: item for item in map(json.loads, lines)}
+    return forms.read(gateway)
 
 
-def send(run: Running, asked: dict[str, Any], secret: str, fault: str) -> httpx.Response:
-    """Send the captured request with a key of the sandbox."""
-    headers = dict(asked.get("headers") or {})
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One server; each test gives it a gateway of its own."""
+    with boxed(Box(), tmp_path_factory.mktemp("sandbox")) as found:
+        yield found
+
+
+def send(
+    run: Running, given: Given, asked: dict[str, Any], secret: str, token: str
+) -> httpx.Response:
+    """Send a captured request with a key, or a token, of the sandbox."""
+    sent = {name: value.replace(_MASKED, secret) for name, value in _headers(asked).items()}
+    headers = {name: value.replace("<jwt>", token) for name, value in sent.items()}
     schemes = {
         "bearer": ("authorization", f"Bearer {secret}"),
         "x-api-key": ("x-api-key", secret),
@@ -271,102 +47,147 @@ def send(run: Running, asked: dict[str, Any], secret: str, fault: str) -> httpx.
     if asked["auth"] is not None:
         name, value = schemes[asked["auth"]]
         headers[name] = value
-    if fault:
-        headers["x-sandbox-fault"] = fault
+    if given.fault:
+        headers["x-sandbox-fault"] = given.fault
+    path = asked["path"].replace(_MASKED, secret)
+    return run.client.request(asked["method"], path, headers=headers, content=_content(asked))
+
+
+def _headers(asked: dict[str, Any]) -> dict[str, str]:
+    return dict(asked.get("headers") or {})
+
+
+def _content(asked: dict[str, Any]) -> bytes:
     body = asked.get("body")
     if body == "<33 MiB>":
-        content: Any = b" " * (33 << 20)
-    elif body is None or isinstance(body, str):
-        content = (body or "").encode()
-    else:
-        content = json.dumps(body).encode()
-    path = asked["path"].replace("sk-<64 hex>", secret)
-    return run.client.request(asked["method"], path, headers=headers, content=content)
+        return b" " * (33 << 20)
+    return (
+        (body or "").encode()
+        if body is None or isinstance(body, str)
+        else json.dumps(body).encode()
+    )
 
 
-@pytest.mark.parametrize("name", SITUATIONS)
-def test_the_captured_request_gets_the_captured_answer(
-    name: str, captured: dict[str, dict[str, Any]], tmp_path: Path
-) -> None:
-    """Status, headers in order, and the body: to the byte for refusals, in shape for the rest."""
-    given, real = SITUATIONS[name], captured[name]
-    box = Box()
+def before(given: Given, asked: dict[str, Any]) -> dict[str, Any]:
+    """The request that comes before the one compared."""
+    if not given.first:
+        return asked
+    path, _, model = given.first.partition(" ")
+    body = {**BODIES[path], **({"model": model} if model else {})}
+    return {**asked, "method": "POST", "path": path, "body": body, "auth": "bearer"}
+
+
+def asked_of(given: Given, real: dict[str, Any], box: Box, run: Running) -> dict[str, Any]:
+    """The captured request, with the numbers and secrets of this sandbox."""
+    asked = dict(real["request"])
+    if given.path:
+        asked["path"] = given.path
+    if given.body is not None:
+        right = run.live.desk.password(box.account)
+        asked["body"] = {k: right if v == "(right)" else v for k, v in given.body.items()}
+    return asked
+
+
+def token_of(box: Box, run: Running, real: dict[str, Any]) -> str:
+    """A token of the console, where the captured request has one."""
+    if "<jwt>" not in str(real["request"]) or not box.gateway.keys:
+        return ""
+    login = {"email": "team@example.com", "password": run.live.desk.password(box.account)}
+    found = run.client.post("/api/v1/auth/login", json=login).raise_for_status()
+    return str(found.json()["data"]["access_token"])
+
+
+def answer(name: str, real: dict[str, Any], server: Running) -> tuple[httpx.Response, Running]:
+    """Put the sandbox into the situation and send the request."""
+    given, box = ALL[name], Box()
     secret = box.key(given.group, **given.key) if given.known else "sk-nobody"
     if given.act is not None:
         given.act(box)
-    with boxed(box, tmp_path, speed=given.speed) as run:
-        for _ in range(given.before):
-            asked = real["request"]
-            if given.first:
-                asked = {
-                    **asked,
-                    "method": "POST",
-                    "path": given.first,
-                    "body": BODIES[given.first],
-                }
-            send(run, asked, secret, given.fault)
-        made = send(run, real["request"], secret, given.fault)
+    put(server, box, speed=given.speed)
+    token = token_of(box, server, real)
+    asked = asked_of(given, real, box, server)
+    for _ in range(given.before):
+        send(server, given, before(given, asked), secret, token)
+        if given.first:
+            box.gateway.settle(ticks.FOREVER)
+    if given.then is not None:
+        given.then(box)
+    return send(server, given, asked, secret, token), server
+
+
+def alike(name: str, made: Any, body: str) -> None:
+    """Hold a body against a captured one; of a cut one, the names of its fields."""
+    whole = forms.whole(body)
+    if whole is None:
+        assert forms.names(body) <= forms.names(json.dumps(made))
+    elif name in forms.IN_PART:
+        kept = {key: value for key, value in whole["data"].items() if key in made["data"]}
+        assert {"version", "server_timezone", "server_utc_offset"} <= kept.keys()
+        assert forms.shape(made) == forms.shape({**whole, "data": kept})
+    else:
+        assert forms.shape(made) == forms.shape(whole)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_captured_request_gets_the_captured_answer(
+    name: str, captured: forms.Captured, server: Running
+) -> None:
+    """Status, headers in order, and the body: to the byte for refusals, in shape for the rest."""
+    real = captured[name]
+    made, run = answer(name, real, server)
     assert made.status_code == real["status"]
-    assert lines(made.headers.multi_items()) == lines(real["headers"])
-    content_type = made.headers["content-type"]
-    if content_type == "text/event-stream":
+    # A console answer with fewer fields is shorter, and short ones are framed otherwise.
+    framed = name not in CONSOLE
+    assert forms.lines(made.headers.multi_items(), framed=framed) == forms.lines(
+        real["headers"], framed=framed
+    )
+    if name in GATEWAY:
+        assert run.live.log[-1].line["code"] == (real["expect"]["code"] or "")
+    if made.headers["content-type"] == answers.STREAM and real["status"] == 200:
         # The recorder's Gemini ended in every event; a real one says so in its last.
         last = -1 if name == "gemini.stream" else 0
-        assert events(made.text)[last:] == events(real["body"])[last:]
+        assert forms.events(made.text)[last:] == forms.events(real["body"])[last:]
     elif real["status"] == 200:
-        assert shape(made.json()) == shape(whole(real["body"], made.json()))
+        alike(name, made.json(), real["body"])
     elif "request_id" not in real["body"]:
         assert made.text == real["body"]
+
+
+def test_every_captured_answer_is_compared_or_has_its_reason(captured: forms.Captured) -> None:
+    """Nothing hides: what is not compared stands in a table with its reason."""
+    assert captured.keys() == ALL.keys() | OUT.keys()
+    assert not ALL.keys() & OUT.keys()
+    assert all(OUT.values())
+
+
+def test_every_field_that_is_left_out_was_captured(captured: forms.Captured) -> None:
+    """The list of what our console lacks must not grow stale, or it would hide new gaps."""
+    seen = "".join(item["body"] for item in captured.values())
+    for names in forms.LEFT_OUT.values():
+        assert [name for name in names if f'"{name}":' not in seen] == []
+
+
+@pytest.mark.parametrize("name", ["keys.expire", "console.me", "public.settings", "models.openai"])
+def test_a_long_body_comes_in_chunks(name: str, captured: forms.Captured, server: Running) -> None:
+    """The real server counts what fits its buffer; ours does so at the same length."""
+    rule = {"content-length": 0, "transfer-encoding": answers.IN_ONE_PIECE + 1}
+    for headers, body in (
+        (captured[name]["headers"], captured[name]["body"].encode()),
+        ((made := answer(name, captured[name], server)[0]).headers.multi_items(), made.content),
+    ):
+        framing = next(key for key, _ in headers if key in rule)
+        assert (len(body) > answers.IN_ONE_PIECE) is (framing == "transfer-encoding")
 
 
 @pytest.mark.parametrize(
     "name", ["rid.inbound_64.messages", "rid.inbound.error"], ids=["served", "refused"]
 )
 def test_the_callers_own_id_comes_back(
-    name: str, captured: dict[str, dict[str, Any]], tmp_path: Path
+    name: str, captured: forms.Captured, server: Running
 ) -> None:
     """Who sends an X-Request-ID must find it again, in answers of both kinds."""
-    asked = captured[name]["request"]
-    box = Box()
-    secret = box.key("anthropic")
-    with boxed(box, tmp_path) as run:
-        made = send(run, asked, secret, "")
-    assert made.headers["x-request-id"] == asked["headers"]["X-Request-ID"]
-
-
-def lines(headers: list[Any]) -> list[tuple[str, str]]:
-    """Header lines whose values are fixed, and only the names of the others."""
-    changing = ("x-request-id", "x-client-request-id", "content-length", "retry-after")
-    return [(name, "" if name in changing else value) for name, value in headers if name != "date"]
-
-
-def whole(text: str, otherwise: Any) -> Any:
-    """Read a captured body; some were cut when they were captured, and say nothing of shape."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return otherwise
-
-
-def events(text: str) -> list[tuple[str, Any]]:
-    """Names and shapes of the events, repeated ones once."""
-    found: list[tuple[str, Any]] = []
-    for block in text.strip().split("\n\n"):
-        named = [line[7:] for line in block.splitlines() if line.startswith("event: ")]
-        data = [line[6:] for line in block.splitlines() if line.startswith("data: ")]
-        item = (named[0] if named else "", shape(json.loads(data[0])) if data else None)
-        if item not in found:
-            found.append(item)
-    return found
-
-
-def shape(value: Any) -> Any:
-    """What a JSON value is made of: names and kinds, one item for a list."""
-    if isinstance(value, dict):
-        return {key: shape(item) for key, item in sorted(value.items())}
-    if isinstance(value, list):
-        return [shape(value[0])] if value else []
-    return "number" if isinstance(value, int | float) else type(value).__name__
+    made, _ = answer(name, captured[name], server)
+    assert made.headers["x-request-id"] == captured[name]["request"]["headers"]["X-Request-ID"]
 
 
 def test_prices_of_the_situations_are_real() -> None:
