@@ -218,7 +218,9 @@ def begin(seed: int, now: datetime, *, pace: float = PACE, speed: float = 1.0) -
         pace: Times the usual time of a model; 0 answers at once.
         speed: Seconds of the sandbox in one real second.
     """
-    tables = {**world.read("world.toml"), **world.read("live.toml")}
+    common, own = world.read("world.toml"), world.read("live.toml")
+    added = {name: [*common[name], *own[name]] for name in ("channels", "groups")}
+    tables = {**common, **own, **added}
     for channel in tables["channels"]:
         channel.pop("flaky", None)  # what fails here was asked to
     start = ticks.tick(now)

@@ -9,7 +9,6 @@ machine in real time.
 import heapq
 from collections.abc import Callable
 from dataclasses import replace
-from os.path import commonprefix
 from random import Random
 from typing import NamedTuple
 
@@ -18,7 +17,7 @@ from runbook_lib.sandbox.answers import Answer, Problem, Surface
 from runbook_lib.sandbox.channels import Channel, Group, Protocol
 from runbook_lib.sandbox.door import Request
 from runbook_lib.sandbox.keys import SLOT_WAIT, Account, Key
-from runbook_lib.sandbox.models import Model
+from runbook_lib.sandbox.models import Model, likeness
 from runbook_lib.sandbox.prices import Cost, Tokens
 from runbook_lib.sandbox.routing import route
 from runbook_lib.sandbox.surfaces import is_api, surface_of
@@ -233,7 +232,7 @@ class Gateway:
         if known is not None:
             return known
         relatives = [item for item in self.models.values() if item.protocol == group.protocol]
-        nearest = max(relatives, key=lambda item: len(commonprefix([item.name, name])))
+        nearest = max(relatives, key=lambda item: likeness(item.name, name))
         return replace(nearest, name=name, answers_as=name)
 
     # Its answer ---------------------------------------------------------------------------------

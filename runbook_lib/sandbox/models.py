@@ -1,6 +1,7 @@
 """Models that the simulated upstreams serve: price, name in the answer, and how long they take."""
 
 from dataclasses import dataclass
+from itertools import takewhile
 from random import Random
 
 from runbook_lib.sandbox import ticks
@@ -30,3 +31,8 @@ class Model:
         spread = chance.lognormvariate(0, 0.25) * pace * ticks.MILLI
         first = int(self.first_ms * spread)
         return first, first + int(self.token_ms * output_tokens * spread)
+
+
+def likeness(one: str, other: str) -> int:
+    """Count the letters with which two names begin alike: relatives have them in common."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))

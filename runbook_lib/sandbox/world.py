@@ -5,12 +5,13 @@ from decimal import Decimal
 from importlib.resources import files
 from typing import Any
 
-from runbook_lib.sandbox import prices
+from runbook_lib.sandbox import prices, ticks
 from runbook_lib.sandbox.channels import Channel, Group, PerMinute
 from runbook_lib.sandbox.console import Console
 from runbook_lib.sandbox.keys import Account
 from runbook_lib.sandbox.machine import Gateway
 from runbook_lib.sandbox.models import Model
+from runbook_lib.sandbox.plans import Plan, Subscription
 
 Tables = dict[str, Any]
 """What a TOML file holds."""
@@ -66,6 +67,9 @@ def build(tables: Tables, seed: str, at: int) -> Console:
 
     Returns:
         The console of the gateway; the first balances are top-ups of the ledger.
+
+    Raises:
+        KeyError: a table names what no other has, or a subscription a group without a plan.
     """
     gateway = Gateway(seed)
     for table in tables["models"].values():
@@ -79,6 +83,8 @@ def build(tables: Tables, seed: str, at: int) -> Console:
     for table in tables["accounts"]:
         gateway.accounts[table["name"]] = _account(table, at)
         gateway.accounts[table["name"]].credit(at, "top_up", prices.units(table["balance"]))
+    for number, table in enumerate(tables.get("subscriptions", []), start=1):
+        _subscribe(gateway, table, number, at)
     for table in tables["keys"]:
         console.create_key(
             at,
@@ -112,6 +118,7 @@ def _channel(table: Tables, gateway: Gateway) -> Channel:
         priority=table.get("priority", 1),
         answers={name: gateway.models[name].answers_as for name in table["models"]},
         flaky=table.get("flaky", 0.0),
+        responses=table.get("responses", False),
     )
     channel.turn("ok")
     return channel
@@ -125,7 +132,21 @@ def _group(table: Tables, gateway: Gateway) -> Group:
         multiplier=prices.parts(table["multiplier"]),
         channels=[gateway.channels[name] for name in table["channels"]],
         aliases=table.get("aliases", {}),
+        plan=_plan(table["plan"]) if "plan" in table else None,
     )
+
+
+def _plan(limits: dict[str, str]) -> Plan:
+    return Plan(limits={window: prices.units(amount) for window, amount in limits.items()})
+
+
+def _subscribe(gateway: Gateway, table: Tables, number: int, at: int) -> None:
+    group = gateway.groups[table["group"]]
+    if group.plan is None:
+        raise KeyError(group.name)
+    expires = at + table["days"] * ticks.DAY
+    held = Subscription(id=number, plan=group.plan, starts_at=at, expires_at=expires)
+    gateway.accounts[table["account"]].subscriptions[group.id] = held
 
 
 def _account(table: Tables, at: int) -> Account:
