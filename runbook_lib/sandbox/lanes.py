@@ -9,7 +9,7 @@ import asyncio
 import re
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +37,7 @@ class Lane:
         knocks: When each connection came, `time.monotonic`.
         seen: Its attempts, in order.
         turned_away: Connections that were reset because too many were open.
-        arrived: Set by the first connection.
+        told: Called by the first connection.
     """
 
     address: str = "127.0.0.1"
@@ -46,9 +46,10 @@ class Lane:
     knocks: list[float] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
     turned_away: int = 0
-    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    told: Callable[[], None] | None = None
     _open: set[asyncio.Transport] = field(default_factory=set)
     _held: socket.socket | None = None
+    _port: int = 0
     _server: asyncio.Server | None = None
     _over: bool = False
 
@@ -57,8 +58,8 @@ class Lane:
         """Its port; it is taken by the first look, and refuses until it listens."""
         if self._held is None:
             self._held = front.take(0)
-        number: int = self._held.getsockname()[1]
-        return number
+            self._port = self._held.getsockname()[1]
+        return self._port
 
     async def listen(self, server: FrontServer) -> None:
         """Let connections in from now on; nothing happens when it listens or is over."""
@@ -89,7 +90,8 @@ class Lane:
     def admit(self, transport: asyncio.Transport) -> bool:
         """Count a connection; tell whether it may stay."""
         self.knocks.append(time.monotonic())
-        self.arrived.set()
+        if self.told is not None and len(self.knocks) == 1:
+            self.told()
         if self._over or len(self._open) >= self.most:
             self.turned_away += not self._over
             return False

@@ -1,0 +1,370 @@
+"""How a client is asked and what it gives, inside the client's process.
+
+Nothing but the standard library here: the process may be another Python without this package.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import inspect
+import itertools
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runbook_lib.verify.watch import Watch
+
+MOST_TEXT = 1 << 20
+"""Characters of a text that are told; a longer one is no answer of the sandbox."""
+
+_GRACE_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What a client is asked.
+
+    Attributes:
+        base_url: Root of the gateway.
+        models: In order of preference.
+        deadline_s: Seconds for the whole call.
+    """
+
+    protocol: str
+    prompt: str
+    base_url: str
+    api_key: str
+    models: list[str]
+    stream: bool
+    deadline_s: float
+
+
+Ask = Callable[[Call], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """How the client is called: plainly, as a coroutine, or both ways."""
+
+    plain: Ask | None = None
+    coroutine: Ask | None = None
+
+
+class CommandError(Exception):
+    """A command ended with another status than 0."""
+
+    def __init__(self, status: int, said: str) -> None:
+        self.status = status
+        super().__init__(f"{_ended(status)} {said}".strip())
+
+
+def _ended(status: int) -> str:
+    if status >= 0:
+        return f"exit status {status}"
+    with contextlib.suppress(ValueError):
+        return f"ended by {signal.Signals(-status).name}"
+    return f"ended by signal {-status}"
+
+
+class Job:
+    """The calls of one cell.
+
+    Attributes:
+        number: Number of the job.
+    """
+
+    def __init__(
+        self, order: Mapping[str, Any], client: Client, watch: "Watch", context: Any
+    ) -> None:
+        self.number: int = order["job"]
+        self._order, self._client, self._watch, self._context = order, client, watch, context
+        self._call = Call(**order["call"])
+        self._next = itertools.count(1)
+        self._over = False
+        self._threads: list[threading.Thread] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = threading.Lock()
+        self._left = 0
+        self._started = 0.0
+
+    def start(self) -> None:
+        """Begin; what happens is told through the channel."""
+        wants = self._order["asynchronous"]
+        as_coroutine = self._client.plain is None or (wants and self._client.coroutine is not None)
+        together = min(self._order["at_once"], self._order["calls"])
+        runs = [self._loops] if as_coroutine else [self._plainly] * together
+        self._left = len(runs)
+        self._started = time.monotonic()
+        self._threads = [
+            threading.Thread(target=self._run, args=[run], daemon=True) for run in runs
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def drop(self) -> None:
+        """Give up: begin no further call, and stop what can be stopped."""
+        self._over = True
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(lambda: [task.cancel() for task in asyncio.all_tasks()])
+        timer = threading.Timer(_GRACE_S if loop else 0.0, self._interrupt)
+        timer.daemon = True
+        timer.start()
+
+    def _interrupt(self) -> None:
+        """Let the next step of Python in each thread be its end; one asleep is left asleep."""
+        for thread in self._threads:
+            if thread.is_alive() and thread.ident is not None:
+                number = ctypes.c_ulong(thread.ident)
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(number, ctypes.py_object(SystemExit))
+
+    def _run(self, run: Callable[[], None]) -> None:
+        seed = f"{self._order['seed']} {self._order['cell']}"
+        self._context.chance.set(random.Random(seed))  # noqa: S311 (jitter of a trial)
+        self._context.call.set((self.number, 0))
+        with contextlib.suppress(SystemExit):
+            run()
+        with self._lock:
+            self._left -= 1
+            if self._left == 0 and not self._over:
+                written = self._watch.output.written.pop(self.number, 0)
+                self._watch.channel.tell("over", self.number, written)
+
+    # One after the other, or several threads -------------------------------------------------
+
+    def _numbers(self) -> Iterator[int]:
+        while not self._over:
+            with self._lock:
+                number = next(self._next)
+            if number > self._order["calls"]:
+                return
+            yield number
+
+    def _pause(self, number: int) -> float:
+        """Seconds until this call is due."""
+        return self._started + (number - 1) * self._order["every_s"] - time.monotonic()
+
+    def _plainly(self) -> None:
+        for number in self._numbers():
+            time.sleep(max(0.0, self._pause(number)))
+            self._begin(number)
+            try:
+                ask = self._client.plain or (lambda _: None)
+                found = ask(self._asked(number))
+                value = asyncio.run(_awaited(found)) if inspect.isawaitable(found) else found
+            except BaseException as error:  # whatever a client raises is what it gives
+                self._end(number, raised(error))
+                if self._over:
+                    raise
+            else:
+                self._end(number, given(value))
+
+    # Coroutines, in a loop of the cell's own so that one which blocks blocks nobody else -----
+
+    def _loops(self) -> None:
+        with asyncio.Runner() as runner:
+            self._loop = runner.get_loop()
+            runner.run(self._gathered())
+
+    async def _gathered(self) -> None:
+        together = min(self._order["at_once"], self._order["calls"])
+        await asyncio.gather(*(self._in_turn() for _ in range(together)))
+
+    async def _in_turn(self) -> None:
+        for number in self._numbers():
+            await asyncio.sleep(max(0.0, self._pause(number)))
+            self._begin(number)
+            task = asyncio.ensure_future(self._coroutine(number))
+            after = self._order["cancel_after_s"]
+            if after is not None:
+                asyncio.get_running_loop().call_later(after, task.cancel)
+            await asyncio.wait({task})
+            self._end(number, _finished(task))
+
+    async def _coroutine(self, number: int) -> Any:
+        ask = self._client.coroutine or (lambda _: None)
+        try:
+            value = ask(self._asked(number))
+            return given(await value if inspect.isawaitable(value) else value)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 (whatever a client raises is what it gives)
+            return raised(error)
+
+    # ------------------------------------------------------------------------------------------
+
+    def _asked(self, number: int) -> Call:
+        return replace(self._call, prompt=self._call.prompt.replace("{call}", f"{number:05d}"))
+
+    def _begin(self, number: int) -> None:
+        self._context.call.set((self.number, number))
+        now, thread = time.monotonic(), threading.get_ident()
+        self._watch.channel.tell("began", self.number, number, now, thread)
+
+    def _end(self, number: int, found: dict[str, Any]) -> None:
+        if self._watch.channel.elsewhere:
+            os._exit(0)  # a child that the client forked came back here: its parent tells
+        if not self._over:
+            self._watch.channel.tell("ended", self.number, number, time.monotonic(), found)
+
+
+async def _awaited(value: Any) -> Any:
+    return await value
+
+
+def _finished(task: "asyncio.Future[Any]") -> dict[str, Any]:
+    if task.cancelled():
+        return {"ending": "cancelled"}
+    found: dict[str, Any] = task.result()
+    return found
+
+
+def given(value: Any) -> dict[str, Any]:
+    """Read what a client returned: a text, or something with `text`, `model`, `request_ids`."""
+    text = value if isinstance(value, str) else _part(value, "text")
+    told = {"model": _word(value, "model"), "ids": _ids(value)}
+    if not isinstance(text, str) or not text:
+        return {"ending": "no text", **told}
+    return {"ending": "text", "text": text[:MOST_TEXT], **told}
+
+
+def raised(error: BaseException) -> dict[str, Any]:
+    """Read what a client raised."""
+    try:
+        said = str(error)
+    except BaseException:  # noqa: BLE001 (a class of the client's own can fail here too)
+        said = ""
+    return {
+        "ending": "raised",
+        "type": type(error).__name__,
+        "error": said[:2000],
+        "status": _status(error),
+        "ids": _ids(error),
+    }
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status of an exception, in the places where clients keep it."""
+    held = (error, "status_code"), (error, "code"), (_part(error, "response"), "status_code")
+    found = (_part(value, name) for value, name in held)
+    return next((one for one in found if type(one) is int and 100 <= one <= 599), None)
+
+
+def _part(value: Any, name: str) -> Any:
+    if isinstance(value, Mapping):
+        return value.get(name)
+    try:
+        return getattr(value, name, None)
+    except BaseException:  # noqa: BLE001 (a property of the client's own can fail)
+        return None
+
+
+def _word(value: Any, name: str) -> str:
+    found = None if isinstance(value, str) else _part(value, name)
+    return found[:200] if isinstance(found, str) else ""
+
+
+def _ids(value: Any) -> list[str]:
+    """Ids of attempts, as `request_ids` or as the one `request_id` of an SDK's error.
+
+    An SDK joins the lines of one header by commas; they are taken apart again.
+    """
+    if isinstance(value, str):
+        return []
+    found = _part(value, "request_ids")
+    if not isinstance(found, list | tuple):
+        found = [_part(value, "request_id")]
+    single = (one.split(",") for one in found[:1000] if isinstance(one, str))
+    return [one.strip()[:300] for several in single for one in several][:1000]
+
+
+# What can be a client ---------------------------------------------------------------------------
+
+
+def of_function(function: Callable[..., Any]) -> Client:
+    """Call a user's function as agreed."""
+
+    def ask(call: Call) -> Any:
+        return function(
+            call.prompt,
+            base_url=call.base_url,
+            api_key=call.api_key,
+            models=list(call.models),
+            stream=call.stream,
+            deadline_s=call.deadline_s,
+        )
+
+    inner = type(function).__call__ if not inspect.isroutine(function) else function
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(inner):
+        return Client(coroutine=ask)
+    return Client(plain=ask)
+
+
+def of_command(words: list[str]) -> Client:
+    """Run a command that finds what it is asked in its environment."""
+
+    def ask(call: Call) -> str:
+        environment = {
+            **os.environ,
+            "TOROUTER_PROMPT": call.prompt,
+            "TOROUTER_BASE_URL": call.base_url,
+            "TOROUTER_API_KEY": call.api_key,
+            "TOROUTER_MODELS": ",".join(call.models),
+            "TOROUTER_STREAM": "1" if call.stream else "0",
+            "TOROUTER_DEADLINE_S": f"{call.deadline_s:g}",
+            "TOROUTER_PROTOCOL": call.protocol,
+        }
+        held = subprocess.Popen(  # noqa: S603 (the command is the user's own)
+            words,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            process_group=0,
+        )
+        return _output(held, call.deadline_s)
+
+    return Client(plain=ask)
+
+
+def _output(held: "subprocess.Popen[bytes]", deadline_s: float) -> str:
+    """Read what a command writes; one that outlives its call is ended with its group."""
+    errors: list[bytes] = []
+    reader = threading.Thread(target=lambda: errors.append(_drained(held.stderr)), daemon=True)
+    reader.start()
+    guard = threading.Timer(deadline_s + 60, _end_group, [held.pid])
+    guard.daemon = True
+    guard.start()
+    try:
+        text = _drained(held.stdout).decode("utf-8", "replace").rstrip("\r\n")
+        status = held.wait()
+    except BaseException:
+        _end_group(held.pid)
+        raise
+    finally:
+        guard.cancel()
+    reader.join(1.0)
+    if status:
+        raise CommandError(status, b"".join(errors)[-1000:].decode("utf-8", "replace").strip())
+    return text
+
+
+def _end_group(number: int) -> None:
+    with contextlib.suppress(OSError):
+        os.killpg(number, signal.SIGKILL)
+
+
+def _drained(source: Any) -> bytes:
+    """Read to the end, and keep what may be told."""
+    kept: bytes = source.read(4 * MOST_TEXT)
+    while source.read(1 << 16):
+        pass
+    return kept
