@@ -210,8 +210,13 @@ def model_unknown(model: str) -> Problem:
     return Problem(404, "model_not_found", message, category="service_unavailable")
 
 
+NOT_GEMINI = Problem(400, "invalid_request_error", "API key group platform is not gemini")
+
+
 def not_offered(surface: Surface) -> Problem:
-    """Refuse an endpoint that the group does not have."""
+    """Refuse an endpoint that the group does not have; Gemini's has words of its own (F)."""
+    if surface.name == "gemini":
+        return NOT_GEMINI
     name = {"embeddings": "Embeddings", "count_tokens": "Token counting"}.get(surface.name, "This")
     return Problem(404, "not_found_error", f"{name} API is not supported for this platform")
 

@@ -15,6 +15,7 @@ from runbook_lib.sandbox.answers import Answer
 from runbook_lib.sandbox.door import Request
 from runbook_lib.sandbox.machine import Forced, Gateway
 from runbook_lib.sandbox.prices import Tokens
+from runbook_lib.sandbox.surfaces import gemini_model
 from runbook_lib.sandbox.wanted import Wish
 
 PAGE = "<!doctype html>\n<html><head><title>Console</title></head><body></body></html>\n"
@@ -66,9 +67,11 @@ def _text(gateway: Gateway, request: Request, answer: Answer, at: int, wanted: W
     if answer.surface is None:
         return PAGE if answer.status == 200 else "404 page not found"
     key = gateway.find_key(request.secret)
-    if answer.surface.operation == "list" and key is not None:
-        return answers.compact(key_report.answer(answer.surface.name, gateway, key, at))
-    return _said(answer, at // 1_000_000, wanted)
+    if answer.surface.operation != "list" or key is None:
+        return _said(answer, at // 1_000_000, wanted)
+    if answer.surface.name == "gemini":
+        return json.dumps(key_report.gemini_answer(gateway, key, gemini_model(request.path)))
+    return answers.compact(key_report.answer(answer.surface.name, gateway, key, at))
 
 
 def _said(answer: Answer, second: int, wanted: Wish) -> str:

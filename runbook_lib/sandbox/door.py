@@ -11,7 +11,7 @@ from runbook_lib.sandbox.answers import Problem, Surface
 from runbook_lib.sandbox.channels import Group
 from runbook_lib.sandbox.keys import Key
 from runbook_lib.sandbox.prices import Tokens
-from runbook_lib.sandbox.surfaces import offered
+from runbook_lib.sandbox.surfaces import gemini_model, offered
 
 BAD_KEYS = 120
 """Calls with an unknown key in a minute that block an address for a minute (contract §3.2, M)."""
@@ -121,6 +121,16 @@ def form(request: Request, surface: Surface, key: Key) -> Problem | None:
     if key.models and request.model not in key.models:
         return answers.MODEL_NOT_ALLOWED
     return None
+
+
+def lists(request: Request, surface: Surface, key: Key) -> Problem | None:
+    """Check what stops a list of models: Gemini's is for keys of its groups, and for its models."""
+    if surface.name != "gemini":
+        return None
+    if key.group is None or key.group.protocol != "gemini":
+        return answers.NOT_GEMINI
+    asked = gemini_model(request.path)
+    return answers.model_unknown(asked) if asked and not key.group.serves(asked) else None
 
 
 def limits(key: Key, group: Group, at: int) -> Problem | None:

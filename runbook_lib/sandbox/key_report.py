@@ -22,7 +22,7 @@ def answer(surface: str, gateway: Gateway, key: Key, at: int) -> dict[str, Any]:
     """Build the body of an endpoint that tells of the key.
 
     Args:
-        surface: Name of the endpoint: `usage`, `billing`, `models`, or `gemini` for its models.
+        surface: Name of the endpoint: `usage`, `billing` or `models`.
         gateway: The gateway.
         key: The key that asks.
         at: Tick of the question.
@@ -30,6 +30,29 @@ def answer(surface: str, gateway: Gateway, key: Key, at: int) -> dict[str, Any]:
     if surface == "usage":
         return usage_answer(gateway, key, at)
     return _billing(key, at) if surface == "billing" else models_answer(gateway, key)
+
+
+def gemini_answer(gateway: Gateway, key: Key, asked: str) -> dict[str, Any]:
+    """Build the body of `GET /v1beta/models` as Google writes it, or of one of them.
+
+    Args:
+        gateway: The gateway.
+        key: The key that asks.
+        asked: Name of one model; empty for the list.
+    """
+    items = [_google(name) for name in _names(gateway, key)]
+    return _google(asked) if asked else {"models": items}
+
+
+def _google(name: str) -> dict[str, Any]:
+    return {
+        "name": f"models/{name}",
+        "version": "001",
+        "displayName": name.replace("-", " ").title(),
+        "inputTokenLimit": 1_048_576,
+        "outputTokenLimit": 65_536,
+        "supportedGenerationMethods": ["generateContent", "countTokens"],
+    }
 
 
 def usage_answer(gateway: Gateway, key: Key, at: int) -> dict[str, Any]:
@@ -206,18 +229,22 @@ def models_answer(gateway: Gateway, key: Key) -> dict[str, Any]:
     group whose channels say nothing of models, or that has none, gets the built-in catalogue: so
     what is listed need not be served.
     """
+    if key.group is None:
+        return {"data": [], "object": "list"}
+    items = [_listed(name, key.group.protocol) for name in _names(gateway, key)]
+    return {"data": items, "object": "list"}
+
+
+def _names(gateway: Gateway, key: Key) -> list[str]:
     group = key.group
     if group is None:
-        return {"data": [], "object": "list"}
+        return []
     names = {name for channel in group.channels for name in channel.answers} | set(group.aliases)
     if not names:
         names = {
             model.name for model in gateway.models.values() if model.protocol == group.protocol
         }
-    items = [_listed(name, group.protocol) for name in sorted(names)]
-    if group.protocol == "gemini":
-        return {"object": "list", "data": [{"id": item["id"], "object": "model"} for item in items]}
-    return {"data": items, "object": "list"}
+    return sorted(names)
 
 
 def _listed(name: str, protocol: str) -> dict[str, Any]:

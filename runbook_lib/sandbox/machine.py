@@ -167,7 +167,8 @@ class Gateway:
             return self._refuse(call, problem or answers.KEY_UNKNOWN)
         key.last_used_at, key.last_used_ip = at, request.ip
         if surface.operation == "list":
-            return self._plain(call, key)
+            problem = door.lists(request, surface, key)
+            return self._plain(call, key) if problem is None else self._refuse(call, problem)
         problem = door.form(request, surface, key)
         if problem is not None or key.group is None:
             return self._refuse(call, problem or answers.NO_GROUP)

@@ -31,10 +31,12 @@ class PlanWindow:
     start: int | None = None
     used: int = 0
 
-    def roll(self, at: int) -> None:
-        """Forget what was used in a window that is over."""
-        if self.start is not None and at >= self.start + SPANS[self.name]:
+    def roll(self, at: int) -> bool:
+        """Forget what was used in a window that is over; tell whether it was."""
+        over = self.start is not None and at >= self.start + SPANS[self.name]
+        if over:
             self.start, self.used = None, 0
+        return over
 
     def charge(self, at: int, amount: int) -> None:
         """Count an amount."""
@@ -80,10 +82,12 @@ class Subscription:
             window.charge(at, amount)
 
     def known(self, at: int) -> dict[str, int]:
-        """What was used of each window, as the door knows it: up to a minute old."""
-        if at - self._known_at >= DOOR_LAG:
-            for window in self.windows:
-                window.roll(at)
+        """What was used of each window, as the door knows it: up to a minute old.
+
+        That a window is over it knows at once.
+        """
+        rolled = [window.roll(at) for window in self.windows]
+        if any(rolled) or at - self._known_at >= DOOR_LAG:
             self._known_at = at
             self._known = {window.name: window.used for window in self.windows}
         return self._known

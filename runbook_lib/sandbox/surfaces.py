@@ -32,7 +32,7 @@ def surface_of(path: str) -> Surface | None:
     if surface is not None or not path.startswith(_GEMINI):
         return surface
     operation = "count" if path.endswith(":countTokens") else "chat"
-    return Surface("gemini", "list" if path == _GEMINI else operation, "gemini", path)
+    return Surface("gemini", operation if ":" in path else "list", "gemini", path)
 
 
 def gemini_model(path: str) -> str:

@@ -65,6 +65,11 @@ IN_PART = {
 }
 """Answers of which ours has only some fields, each as captured, and why."""
 
+ANOTHER_FORM = {
+    "gemini.models": "the recorder's upstream listed models as OpenAI does, ours as Google does",
+}
+"""Answers whose body is passed on from an upstream that ours is not like, and why."""
+
 _DROPPED = {name for names in LEFT_OUT.values() for name in names}
 _CHANGING = ("x-request-id", "x-client-request-id", "retry-after")
 _FRAMING = ("content-length", "transfer-encoding")
