@@ -1,8 +1,9 @@
 """Read a caller's own log: every attempt becomes a row of `calls`, whatever the log is called.
 
 Our own lines, OTLP/JSON spans and LiteLLM payloads are known by their names; any other JSON log is
-read through a guessed field map. In a log of nothing but calls every line must be one; in the log
-of an application, lines that are no calls are counted apart.
+read through a guessed field map. Lines that a container runtime or a log shipper wrapped are
+unwrapped first. In a log of nothing but calls every line must be one; in the log of an application,
+lines that are no calls are counted apart.
 """
 
 import re
@@ -16,20 +17,18 @@ from zoneinfo import ZoneInfo
 from runbook_lib import redact
 from runbook_lib.errors import RecordError, UnknownSourceError
 from runbook_lib.schema import CALLS
-from runbook_lib.sources import call_forms, field_map, lines
+from runbook_lib.sources import call_forms, field_map, lines, wrapped
 from runbook_lib.sources.call_rows import Rows
 from runbook_lib.sources.field_map import FieldMap
 from runbook_lib.sources.intake import Intake
 from runbook_lib.sources.stage import Stage
+from runbook_lib.sources.wrapped import Line, Unwrapped
 
 KINDS = {"own": "call log", "otlp": "OTLP spans", "litellm": "LiteLLM log", "": "application log"}
 _SAMPLES_A_SHAPE, _SAMPLES, _OTHER_SHARE = 50, 4000, 0.05
 _LOOK = 2000
 _NAME = re.compile(r'"([A-Za-z][\w.@\-]{0,40})"\s*:')
 _CUT = "cut off: the last line is not whole"
-
-Line = tuple[int, str, Any, bool]
-"""Number of the line, its text, what `lines.parsed` made of it, whether it is ended."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,7 +86,7 @@ def read(
         InputError: *field_map* names a field that no line has.
     """
     whole = _as_one_document(path, source_file)
-    look = _look(_lines(path, whole), to_the_end=bool(field_map))
+    look = _look(_lines(path, whole, Unwrapped()), to_the_end=bool(field_map))
     guessed = _guess(look, field_map or {}, source_file)
     if not look.forms and guessed is None:
         raise UnknownSourceError(source_file, _looks_like(look))
@@ -98,10 +97,12 @@ def read(
         source_file=source_file,
         account=account,
     )
-    reader = _Reader(stage, look, guessed, zone)
+    reader, around = _Reader(stage, look, guessed, zone), Unwrapped()
     with stage:
-        for line in _lines(path, whole):
+        for line in _lines(path, whole, around):
             reader.take(line)
+    if around.counts:
+        stage.notes.append(wrapped.note(around.counts))
     return reader.finish()
 
 
@@ -133,7 +134,7 @@ def _as_one_document(path: Path, source_file: str) -> list[Any] | None:
     """Give the records of a file that is one JSON document over many lines; None for lines."""
     first = next(lines.raw_lines(path), None)
     text = lines.decoded(first[1]) if first and first[1] else None
-    if text is None or text.lstrip()[:1] not in ("{", "["):
+    if text is None or not lines.begins_json(text):
         return None
     if text.lstrip()[0] == "{" and lines.parsed(text) is not lines.BROKEN:
         return None
@@ -145,17 +146,12 @@ def _as_one_document(path: Path, source_file: str) -> list[Any] | None:
     return value if isinstance(value, list) else None
 
 
-def _lines(path: Path, whole: list[Any] | None) -> Iterator[Line]:
+def _lines(path: Path, whole: list[Any] | None, around: Unwrapped) -> Iterator[Line]:
     if whole is not None:
         for number, value in enumerate(whole, start=1):
             yield number, "", value if isinstance(value, dict) else None, True
         return
-    for number, raw, ended in lines.raw_lines(path):
-        text = None if raw is None else lines.decoded(raw)
-        if text is None:
-            yield number, "", lines.BROKEN, True
-        else:
-            yield number, text, lines.parsed(text), ended
+    yield from around.read(path)
 
 
 def _names(text: str) -> str:

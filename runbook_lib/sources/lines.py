@@ -1,11 +1,16 @@
 """Read a file line by line in bounded memory, each line as a JSON object or as something else."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from runbook_lib.errors import InputError
+
+_BEGINS = re.compile(
+    r"\ufeff?\s*(?:\{|\[\s*(?:[{\[\]\"]|-?\d+(?:\.\d+)?\s*[,\]]|(?:true|false|null)\b|$))"
+)
 
 LONGEST = 64 * 1024 * 1024
 """Bytes of the longest line that is read; a longer one is refused as a record."""
@@ -39,6 +44,11 @@ def decoded(line: bytes) -> str | None:
         return line.decode("utf-8-sig" if line.startswith(b"\xef\xbb\xbf") else "utf-8")
     except UnicodeDecodeError:
         return None
+
+
+def begins_json(text: str) -> bool:
+    """Tell whether a text begins as a JSON object or list; "[pod/web]" and "[2026-…" do not."""
+    return _BEGINS.match(text) is not None
 
 
 def parsed(text: str) -> Any:

@@ -1,12 +1,13 @@
 """Tell what a file is by its content, never by its name."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from runbook_lib.errors import InputError, UnknownSourceError
-from runbook_lib.sources import audit, call_forms, csv_rows, lines, own_tables
+from runbook_lib.sources import audit, call_forms, csv_rows, lines, own_tables, wrapped
 
 Kind = Literal[
     "usage export", "usage list", "refusals", "call log", "audit", "key state", "settings", "table"
@@ -15,6 +16,7 @@ Kind = Literal[
 _HEAD = 256 * 1024
 _LOOK_AHEAD = 32 * 1024 * 1024
 _FEWEST_COLUMNS = 6
+_SYSLOG = re.compile(r"<\d{1,3}>")
 
 
 def kind_of(path: Path, source_file: str) -> Kind:
@@ -32,11 +34,11 @@ def kind_of(path: Path, source_file: str) -> Kind:
         head = file.read(_HEAD).decode("utf-8", "replace").lstrip("\ufeff").lstrip()
     if not head:
         raise InputError(source_file, "is empty", hint="export it again")
-    if head.startswith("<"):
+    if head.startswith("<") and not _SYSLOG.match(head):
         raise UnknownSourceError(source_file, "a web page; the login may have run out")
-    if head[0] in "{[":
+    if lines.begins_json(head):
         return _json_kind(path, head, source_file)
-    if any(isinstance(lines.parsed(line), dict) for line in head.splitlines()[:2000]):
+    if wrapped.any_record(head.splitlines()[:2000]):
         return "call log"
     return _csv_kind(path, head, source_file)
 
@@ -83,8 +85,8 @@ def _any_record_later(path: Path) -> bool:
     seen = 0
     for _, raw, _ in lines.raw_lines(path):
         seen += len(raw or b"")
-        text = lines.decoded(raw) if raw is not None and raw.startswith(b"{") else None
-        if text is not None and isinstance(lines.parsed(text), dict):
+        text = lines.decoded(raw) if raw is not None and b"{" in raw else None
+        if text is not None and wrapped.any_record([text]):
             return True
         if seen > _LOOK_AHEAD:
             break
