@@ -268,7 +268,7 @@ def _part(value: Any, name: str) -> Any:
 
 
 def _word(value: Any, name: str) -> str:
-    found = None if isinstance(value, str) else _part(value, name)
+    found = _part(value, name)
     return found[:200] if isinstance(found, str) else ""
 
 
@@ -277,8 +277,6 @@ def _ids(value: Any) -> list[str]:
 
     An SDK joins the lines of one header by commas; they are taken apart again.
     """
-    if isinstance(value, str):
-        return []
     found = _part(value, "request_ids")
     if not isinstance(found, list | tuple):
         found = [_part(value, "request_id")]

@@ -13,6 +13,12 @@ from runbook_lib.errors import ParameterError
 
 ADAPTERS: dict[str, tuple[str, ...]] = {
     "openai": ("openai", "responses"),
+    "anthropic": ("anthropic",),
+    "google-genai": ("gemini",),
+    "httpx": ("openai",),
+    "litellm": ("openai", "anthropic"),
+    "langchain": ("openai",),
+    "reference": ("openai", "responses", "anthropic", "gemini"),
 }
 """Name of each ready adapter → protocols it speaks."""
 
