@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 from runbook_lib import redact
 from runbook_lib.classifier import request_ids
@@ -24,16 +24,14 @@ from runbook_lib.resilient.reading import Reader
 
 _LOG = logging.getLogger("runbook_lib.resilient")
 
-_BACKOFF_S = 0.375
-_JITTER_S = 0.35
-"""Waits are 0.375 s doubled each time and up to 0.35 s more, so they grow and yet are spread."""
+_LEAST_WAIT_S: Final = 0.375
+_MOST_WAITS_S: Final = (0.8, 1.1)
+"""A wait is drawn between the one before it and a ceiling: it grows, and many clients spread."""
 
-_AT_ONCE_S = 0.1
-_MORE_THAN_ASKED = 0.05
-_MOST_MORE_S = 0.2
-_FOR_OTHERS_S = 20.0
-_LEAST_S = 0.05
-_DRAIN_S = 0.2
+_AT_ONCE_S: Final = 0.1
+_FOR_OTHERS_S: Final = 20.0
+_LEAST_S: Final = 0.05
+_DRAIN_S: Final = 0.2
 _DATED = re.compile(r"[-@](?:latest|\d{4}-\d{2}-\d{2}|\d{4,8})$")
 
 
@@ -46,7 +44,7 @@ class Attempt:
         model: Model that was asked.
         status: HTTP status; None when no answer came.
         code: Symbol of a refusal; None for none.
-        outcome: `answered`, or the cause of the failure.
+        outcome: `answered`, or the likeliest cause of the failure.
         request_ids: Ids of the answer; the one that was sent where no answer came.
         sent_id: Id sent as `x-request-id`, fresh for each attempt.
         waited_s: Seconds since the attempt before had ended.
@@ -72,19 +70,24 @@ class Answer:
 
     Attributes:
         text: Its text; "" where it only calls tools.
-        model: Model of the list that was asked.
-        served_model: Model that the answer names; "" where it names none.
+        model: Model that answered, as the answer names it.
+        asked: Model of the list that was asked.
         body: The answer as it came, decoded; empty for a stream.
         attempts: Every attempt, failed ones too.
         warnings: What should be looked at although an answer came, a sentence each.
     """
 
-    text: str
+    text: str = field(repr=False)
     model: str
-    served_model: str
+    asked: str
     body: Mapping[str, Any] = field(repr=False)
     attempts: tuple[Attempt, ...]
     warnings: tuple[str, ...] = ()
+
+    @property
+    def request_ids(self) -> tuple[str, ...]:
+        """Ids of all attempts."""
+        return tuple(each for one in self.attempts for each in one.request_ids)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,14 +114,14 @@ class Call:
 
     def __init__(self, settings: Settings, request: Mapping[str, Any], *, stream: bool) -> None:
         self.settings, self.request, self.stream = settings, request, stream
-        self.began = settings.now()
-        self.end = self.began + settings.deadline_s
+        self.began = self._ended = settings.now()
+        self.end = self.began + settings.deadline_s - min(_LEAST_S, settings.deadline_s / 100)
         self.answer: Answer | None = None
         self.attempts: list[Attempt] = []
         self._failures: list[Failure] = []
         self._warnings: list[str] = []
-        self._model, self._tries, self._most = "", 0, MOST_TRIES
-        self._ended = self.began
+        self._model, self._tries, self._most, self._rest = "", 0, MOST_TRIES, 0
+        self._wait_s = _LEAST_WAIT_S
 
     def left(self) -> float:
         """Seconds until the deadline."""
@@ -132,13 +135,12 @@ class Call:
         """Give the models to ask, one after the other, as long as another may help."""
         health, now = self.settings.health, self.settings.now
         order, probe = health.order(self.settings.models, now())
-        self._rest = len(order)
-        for model in order:
-            self._rest -= 1
+        for number, model in enumerate(order, start=1):
             if self._failures and not self._may_ask(model):
                 continue
-            self._model, self._tries = model, 0
+            self._model, self._tries, self._wait_s = model, 0, _LEAST_WAIT_S
             self._most = 1 if model == probe else MOST_TRIES
+            self._rest = len(order) - number
             yield model
             failure = self._failures[-1]
             if failure.down:
@@ -147,44 +149,40 @@ class Call:
                 self._warn(f"{model} cannot be called ({failure}): {failure.fix}")
 
     def _may_ask(self, model: str) -> bool:
-        if self.left() < _LEAST_S:
-            return False
         elsewhere = self._failures[-1].elsewhere
         larger = elsewhere is Elsewhere.LARGER and model in self.settings.larger
-        return larger or elsewhere is Elsewhere.ANY
+        return self.left() > _LEAST_S and (larger or elsewhere is Elsewhere.ANY)
 
     def begin(self) -> "Turn":
-        """Begin an attempt on the model at hand."""
+        """Begin an attempt on the model at hand; other models need some of the time too."""
         self._tries += 1
-        return Turn(self, self._model, self._until())
-
-    def _until(self) -> float:
-        """When an attempt must have begun to answer: other models need their time too."""
-        left = self.left()
-        limit = left - min(_FOR_OTHERS_S, left / 2) if self._rest else left
+        left = limit = self.left()
         if self.settings.attempt_s is not None:
             limit = min(left, self.settings.attempt_s)
-        return self.settings.now() + limit
+        elif self._rest:
+            limit = left - min(_FOR_OTHERS_S, left / 2)
+        return Turn(self, self._model, self.settings.now() + limit)
 
     def again(self, error: Exception) -> bool | float:
         """Tell whether to try the same model again: False, or the seconds to wait before it."""
         if not isinstance(error, AttemptError):
             return False
-        failure, last = self._failures[-1], self.attempts[-1]
+        failure = self._failures[-1]
         if self._tries >= min(failure.tries, self._most):
             return False
-        wait = self._wait(failure)
-        if wait + last.duration_s >= self.left():  # another one like it would come too late
+        wait = self._next_wait(failure)
+        if wait + self.attempts[-1].duration_s >= self.left():  # one like it would come too late
             return False
         return wait if self.settings.health.may_retry(self._model) else False
 
-    def _wait(self, failure: Failure) -> float:
+    def _next_wait(self, failure: Failure) -> float:
         chance, asked = self.settings.chance, failure.wait_s
-        if asked is not None and asked >= _BACKOFF_S:
-            return asked + chance.uniform(0, min(_MORE_THAN_ASKED * asked, _MOST_MORE_S))
+        if asked is not None and asked >= _LEAST_WAIT_S:
+            return asked + chance.uniform(0, min(0.05 * asked, 0.2))
         if failure.at_once and self._tries == 1:
             return chance.uniform(0, _AT_ONCE_S)
-        return _BACKOFF_S * 2.0 ** (self._tries - 1) + chance.uniform(0, _JITTER_S)
+        self._wait_s = chance.uniform(self._wait_s, _MOST_WAITS_S[self._tries - 1])
+        return self._wait_s
 
     def note(self, turn: "Turn", failure: Failure | None) -> None:
         """Keep what became of an attempt."""
@@ -195,10 +193,10 @@ class Call:
                 model=turn.model,
                 status=turn.status,
                 code=failure.code if failure else None,
-                outcome=failure.cause if failure else "answered",
+                outcome=failure.causes[0] if failure else "answered",
                 request_ids=turn.request_ids or (turn.sent_id,),
                 sent_id=turn.sent_id,
-                waited_s=max(0.0, turn.began - self._ended),
+                waited_s=turn.began - self._ended,
                 duration_s=now - turn.began,
                 may_be_billed=failure is not None and failure.billed,
             )
@@ -217,8 +215,8 @@ class Call:
             self._warn(f"{turn.model} answered instead of {self.settings.models[0]}")
         self.answer = Answer(
             text=reader.text,
-            model=turn.model,
-            served_model=reader.served,
+            model=reader.served or turn.model,
+            asked=turn.model,
             body=reader.body,
             attempts=tuple(self.attempts),
             warnings=tuple(self._warnings),
@@ -228,22 +226,23 @@ class Call:
         self._warnings.append(redact.safe(text, limit=500))
         _LOG.warning("%s", self._warnings[-1])
 
-    def error(self) -> CallError:
-        """Make the error of a call that no model answered."""
-        last = {
-            each.model: (each, failure)
-            for each, failure in zip(self.attempts, self._failures, strict=True)
-        }
-        told = "; ".join(
-            f"{model}: {failure}, status {each.status or 'none'}"
-            for model, (each, failure) in last.items()
-        )
+    def result(self) -> Answer:
+        """Give the answer.
+
+        Raises:
+            CallError: no model answered; tells of each that was asked.
+        """
+        if self.answer is not None:
+            return self.answer
+        last = {one.model: f"{one.model}: " for one in self.attempts}
+        for one, failure in zip(self.attempts, self._failures, strict=True):
+            last[one.model] = f"{one.model}: {failure}, status {one.status or 'none'}"
         failure = self._failures[-1]
-        waited = f" The gateway asks to wait {failure.wait_s:g} s." if failure.wait_s else ""
-        seconds = self.settings.now() - self.began
-        what = f"No answer after {len(self.attempts)} attempts in {seconds:.1f} s: {told}.{waited}"
-        return CallError(
-            redact.safe(what, limit=1000),
+        asked = f" The gateway asks to wait {failure.wait_s:g} s." if failure.wait_s else ""
+        count, seconds = len(self.attempts), self.settings.now() - self.began
+        tried = f"{count} attempt{'s' if count > 1 else ''} in {seconds:.1f} s"
+        raise CallError(
+            redact.safe(f"No answer after {tried}: {'; '.join(last.values())}.{asked}", limit=1000),
             hint=failure.fix,
             attempts=self.attempts,
             retry_after_s=failure.wait_s,
@@ -258,7 +257,7 @@ class Turn:
     """
 
     def __init__(self, call: Call, model: str, until: float) -> None:
-        self._call, self._until, self.model = call, until, model
+        self._call, self.model, self._until = call, model, until
         self.number = len(call.attempts) + 1
         self.began = call.settings.now()
         bits = call.settings.chance.getrandbits(128)
@@ -267,12 +266,17 @@ class Turn:
         self.request_ids: tuple[str, ...] = ()
         self._reader: Reader | None = None
 
-    @property
-    def headers(self) -> dict[str, str]:
-        """Headers of this attempt: its own id, and its number as the SDKs count."""
+    def sending(self) -> dict[str, Any]:
+        """What `Door.send` must know of this attempt."""
+        left = self.left()
+        if self._call.stream:  # between two bytes later on
+            left = min(self._call.left(), max(left, self._call.settings.idle_s))
+        numbered = {"x-stainless-retry-count": str(self.number - 1)}
         return {
-            REQUEST_ID_HEADER: self.sent_id,
-            "x-stainless-retry-count": str(self.number - 1),
+            "model": self.model,
+            "stream": self._call.stream,
+            "headers": {REQUEST_ID_HEADER: self.sent_id, **numbered},
+            "timeout_s": max(0.001, left),
         }
 
     def left(self) -> float:
@@ -291,15 +295,16 @@ class Turn:
         self.request_ids = request_ids(headers)
         self._reader = Reader(status, headers, stream=self._call.stream)
 
-    def feed(self, chunk: bytes) -> Iterator[str]:
-        """Take the next bytes; gives text to hand on, and raises `AttemptError`."""
-        return self._reader.feed(chunk) if self._reader else iter(())
-
-    def end(self) -> Iterator[str]:
-        """Take the end; gives text to hand on, and raises `AttemptError`."""
-        if self._reader is not None:
-            yield from self._reader.end()
-            self._call.answered(self, self._reader)
+    def take(self, chunk: bytes | None) -> Iterator[str]:
+        """Take the next bytes, None for the end; gives text, and raises `AttemptError`."""
+        reader = self._reader
+        if reader is None:
+            return
+        if chunk is not None:
+            yield from reader.feed(chunk)
+            return
+        yield from reader.end()
+        self._call.answered(self, reader)
 
     def lost(self, error: BaseException) -> AttemptError | None:
         """Take what ended it; None when the answer had come whole before."""
@@ -312,8 +317,8 @@ class Turn:
         else:
             answered = reader is not None
             failure = policy.lost(error, answered=answered, stream=self._call.stream)
-        if reader is not None and reader.handed:
-            failure = failure.final()
+        if reader is not None and reader.begun:
+            failure = failure.final(handed=reader.handed)
         self._call.note(self, failure)
         return AttemptError(failure)
 

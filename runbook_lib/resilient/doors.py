@@ -7,10 +7,8 @@ the address and headers the SDK holds.
 """
 
 import contextvars
-import functools
 import inspect
 import queue
-import ssl
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -19,19 +17,17 @@ from urllib.parse import quote
 
 from runbook_lib.errors import ParameterError
 
-PATHS: Final = {
+_PATHS: Final = {
     "openai": "/chat/completions",
     "responses": "/responses",
     "anthropic": "/v1/messages",
-    "httpx": "/chat/completions",
 }
-PROTOCOLS: Final = (*PATHS, "gemini")
-_HOMES: Final = {
+_SPEAKS: Final = {
     "openai": ("openai", "responses"),
     "anthropic": ("anthropic",),
     "google": ("gemini",),
-    "httpx": ("httpx", "openai"),
-    "httpx2": ("httpx", "openai"),
+    "httpx": ("openai",),
+    "httpx2": ("openai",),
 }
 _ERRORS: Final = ("APIStatusError", "APIConnectionError", "RequestError")
 MOST_TOKENS: Final = 1024
@@ -45,36 +41,33 @@ class Door:
         errors: What it raises when no answer came, or one that says that it failed.
     """
 
-    def __init__(self, client: Any, protocol: str = "") -> None:
+    def __init__(self, client: Any, protocol: str = "", *, asynchronous: bool = False) -> None:
         """Look at a client.
 
         Args:
             client: As the user made it, with base URL and key.
-            protocol: One of `PROTOCOLS`; "" for what fits the client.
+            protocol: `openai`, `responses`, `anthropic` or `gemini`; "" for what fits the client.
+            asynchronous: It is used as an async one.
 
         Raises:
             ParameterError: it is no such client, or does not speak the protocol.
         """
         homes = {kind.__module__.partition(".")[0] for kind in type(client).__mro__}
-        self._home = next((home for home in _HOMES if home in homes), "")
-        fitting = _HOMES.get(self._home, ())
-        if not fitting:
-            kinds = "a client of openai, anthropic, google-genai or httpx"
-            raise ParameterError("client", type(client).__name__, hint=kinds)
-        self.protocol = protocol or fitting[0]
-        if self.protocol not in fitting:
-            raise ParameterError("protocol", protocol, hint=f"one of {', '.join(fitting)}")
-        self._client = client
+        self._home = next((home for home in _SPEAKS if home in homes), "")
+        if not self._home:
+            hint = "a client of openai, anthropic, google-genai or httpx"
+            raise ParameterError("client", type(client).__name__, hint=hint)
+        if self._home != "google" and asynchronous != inspect.iscoroutinefunction(client.post):
+            hint = "Resilient a sync client, AsyncResilient an async one"
+            raise ParameterError("client", type(client).__name__, hint=hint)
+        speaks = _SPEAKS[self._home]
+        self.protocol = protocol or speaks[0]
+        if self.protocol not in speaks:
+            raise ParameterError("protocol", protocol, hint=f"one of {', '.join(speaks)}")
+        self._client, self.asynchronous = client, asynchronous
         held = [sys.modules.get(name) for name in ("openai", "anthropic", "httpx", "httpx2")]
         found = [getattr(module, name, None) for module in held for name in _ERRORS]
         self.errors: tuple[type[Exception], ...] = tuple(each for each in found if each)
-
-    @property
-    def asynchronous(self) -> bool | None:
-        """Whether it is an async client; None where it can be both."""
-        if self._home == "google":
-            return None
-        return inspect.iscoroutinefunction(self._client.post)
 
     def body_of(self, prompt: str) -> dict[str, Any]:
         """Make the request that asks a prompt."""
@@ -95,7 +88,6 @@ class Door:
         stream: bool,
         headers: Mapping[str, str],
         timeout_s: float,
-        asynchronous: bool,
     ) -> Any:
         """Send a request once.
 
@@ -105,7 +97,6 @@ class Door:
             stream: Ask for a stream.
             headers: Headers of this attempt.
             timeout_s: Seconds that the client itself waits for the next byte.
-            asynchronous: Give what must be awaited.
 
         Returns:
             The answer with its body unread, from `raw_answer`; awaitable of an async client.
@@ -121,26 +112,25 @@ class Door:
                 "timeout": timeout_s,
                 "follow_redirects": False,
             }
-            path = PATHS[self.protocol]
+            path = _PATHS[self.protocol]
             return self._client.post(path, cast_to=object, body=body, options=options)
-        http, url = self._client, self._path()
         if self._home == "google":
-            http, url, own = self._of_google(model, stream=stream, asynchronous=asynchronous)
+            http, url, own = self._of_google(model, stream=stream)
             sent = {**own, **sent}
+        else:
+            http, url = self._client, self._path()
         asked = http.build_request("POST", url, json=body, headers=sent, timeout=timeout_s)
         return http.send(asked, stream=True, follow_redirects=False)
 
     def _path(self) -> str:
         """The path behind the base URL of an HTTP client, which may end with the version."""
-        if self._home == "google":
-            return ""
-        path = PATHS[self.protocol]
         based = str(self._client.base_url).rstrip("/").endswith("/v1")
-        return path if based else f"/v1{path}"
+        return ("" if based else "/v1") + _PATHS[self.protocol]
 
-    def _of_google(self, model: str, *, stream: bool, asynchronous: bool) -> tuple[Any, str, Any]:
-        held = self._client._api_client  # noqa: SLF001 - the SDK follows redirects with the key
-        http = held._async_httpx_client if asynchronous else held._httpx_client  # noqa: SLF001
+    def _of_google(self, model: str, *, stream: bool) -> tuple[Any, str, Any]:
+        """Give the HTTP client, the address and the headers that Google's SDK holds."""
+        held = self._client._api_client  # noqa: SLF001 - the SDK's own way follows redirects
+        http = held._async_httpx_client if self.asynchronous else held._httpx_client  # noqa: SLF001
         options = held.get_read_only_http_options()
         verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
         parts = (options["base_url"].rstrip("/"), options["api_version"], "models", quote(model))
@@ -209,71 +199,3 @@ class Pump(threading.Thread):
     def leave(self) -> None:
         """Let it end; nobody waits any more."""
         self._left = True
-
-
-# Clients for a gateway's address ----------------------------------------------------------------
-
-
-@functools.cache
-def _trust() -> ssl.SSLContext:
-    """The authorities that are trusted; reading them costs more than all else of a client."""
-    import httpx
-
-    return httpx.create_ssl_context()
-
-
-def make(protocol: str, base_url: str, api_key: str, *, asynchronous: bool) -> Any:
-    """Make the client of a protocol.
-
-    Args:
-        protocol: One of `PROTOCOLS`.
-        base_url: Root of the gateway, without `/v1`.
-        api_key: Key.
-        asynchronous: Make an async one.
-
-    Returns:
-        The client; `close` or `close_async` ends it.
-
-    Raises:
-        ParameterError: there is no such protocol.
-    """
-    root = base_url.rstrip("/")
-    options: dict[str, Any] = {"verify": _trust(), "follow_redirects": False}
-    if protocol in ("openai", "responses"):
-        import openai
-
-        if asynchronous:
-            http = openai.DefaultAsyncHttpxClient(**options)
-            return openai.AsyncOpenAI(base_url=f"{root}/v1", api_key=api_key, http_client=http)
-        plain = openai.DefaultHttpxClient(**options)
-        return openai.OpenAI(base_url=f"{root}/v1", api_key=api_key, http_client=plain)
-    if protocol == "anthropic":
-        import anthropic
-
-        if asynchronous:
-            http = anthropic.DefaultAsyncHttpxClient(**options)
-            return anthropic.AsyncAnthropic(base_url=root, api_key=api_key, http_client=http)
-        plain = anthropic.DefaultHttpxClient(**options)
-        return anthropic.Anthropic(base_url=root, api_key=api_key, http_client=plain)
-    import httpx
-
-    if protocol == "gemini":
-        from google import genai
-
-        both = {"httpx_client": httpx.Client, "httpx_async_client": httpx.AsyncClient}
-        made: Any = {name: kind(**options) for name, kind in both.items()}
-        made |= {"base_url": root, "api_version": "v1beta"}
-        return genai.Client(api_key=api_key, http_options=made)
-    if protocol == "httpx":
-        headers = {"authorization": f"Bearer {api_key}"}
-        kind = httpx.AsyncClient if asynchronous else httpx.Client
-        return kind(base_url=root, headers=headers, **options)
-    raise ParameterError("protocol", protocol, hint=f"one of {', '.join(PROTOCOLS)}")
-
-
-async def close_async(client: Any) -> None:
-    """Close an async client of any kind."""
-    held = getattr(client, "aio", client)
-    await (held.aclose() if hasattr(held, "aclose") else held.close())
-    if held is not client:
-        client.close()

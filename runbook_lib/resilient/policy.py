@@ -27,6 +27,9 @@ MOST_TRIES = 3
 _FEWER = {409: 2, 425: 2, 504: 2, 524: 2, 529: 2}
 """Statuses after which the work may have been done, or a second retry only adds to the load."""
 
+_PASSING = (408, 409, 425)
+"""Statuses that pass, whatever sort of error the body says it is."""
+
 _CONTEXT = "context_length_exceeded"
 _MODEL = {"model_not_served_by_group", "model_not_allowed", "model_not_found_upstream"}
 _SHARED = (Domain.CALLER, Domain.KEY, Domain.ACCOUNT)
@@ -46,7 +49,8 @@ class Failure:
     """How an attempt failed, and what may follow.
 
     Attributes:
-        cause: Word of the contract, or one of this module for what came instead of an answer.
+        causes: Words of the contract, the likeliest first, or one of this module for what came
+            instead of an answer.
         fix: What to do.
         code: Symbol of the answer; None for none.
         tries: Attempts on one model that it allows, the first included.
@@ -57,7 +61,7 @@ class Failure:
         billed: The attempt can have been billed.
     """
 
-    cause: str
+    causes: tuple[str, ...]
     fix: str
     code: str | None = None
     tries: int = 1
@@ -68,53 +72,65 @@ class Failure:
     billed: bool = False
 
     def __str__(self) -> str:
-        return f"{self.cause} ({self.code})" if self.code else self.cause
+        told = " or ".join(self.causes)
+        return f"{told} ({self.code})" if self.code else told
 
     @property
     def down(self) -> bool:
         """The model is not to be had now: what a breaker counts."""
         return self.elsewhere is Elsewhere.ANY and not self.config
 
-    def final(self) -> "Failure":
-        """The same after a part of the answer was handed out: nothing may follow."""
-        return replace(self, tries=1, elsewhere=Elsewhere.NO, billed=True)
+    def final(self, *, handed: bool) -> "Failure":
+        """Give the same of a stream that had begun: it is not sent again.
+
+        Args:
+            handed: A part of it was handed out, so another model cannot begin anew either.
+        """
+        elsewhere = Elsewhere.NO if handed else self.elsewhere
+        return replace(self, tries=1, elsewhere=elsewhere, billed=True)
 
 
 def refused(status: int, found: Classification, headers: Headers) -> Failure:
     """Judge an answer that says that it failed; also an error under status 200."""
     sent = lines(headers)
     failure = Failure(
-        cause=found.cause, code=found.code, fix=found.fix, wait_s=_asked_wait(found, sent)
+        causes=found.candidates, code=found.code, fix=found.fix, wait_s=_asked_wait(found, sent)
     )
     again = sent.get(SHOULD_RETRY_HEADER, [""])[0].strip().lower()
     if found.code == _CONTEXT:
         return replace(failure, elsewhere=Elsewhere.LARGER)
-    if _MODEL & {found.cause, *found.candidates}:
+    if not _MODEL.isdisjoint(found.candidates):
         return replace(failure, elsewhere=Elsewhere.ANY, config=True)
-    if found.retry in (None, Retry.NEVER, Retry.WINDOW):
+    passing = status in _PASSING and found.domain in (None, Domain.CALLER)
+    if found.retry in (None, Retry.NEVER, Retry.WINDOW) and not passing:
         told = again == "true" and found.domain is Domain.CALLER
         return replace(failure, tries=MOST_TRIES if told else 1)
     return replace(
         failure,
         tries=1 if again == "false" else _FEWER.get(status, MOST_TRIES),
-        elsewhere=Elsewhere.NO if found.domain in _SHARED else Elsewhere.ANY,
+        elsewhere=Elsewhere.NO if found.domain in _SHARED and not passing else Elsewhere.ANY,
         billed=status in (504, 524),
     )
 
 
-def accepted(body: bytes | str, headers: Headers) -> Failure | None:
+def accepted(body: bytes | str, headers: Headers, *, stream: bool) -> Failure | None:
     """Judge what came under a status that says that nothing failed; None when it is whole."""
     found = classify(200, body, headers)
     if found.cause == "success":
         return None
     if found.code and found.known and found.cause not in (_BROKE, "unknown"):
         return refused(200, found, headers)
-    return spoiled("answer_not_whole")
+    return spoiled(stream=stream)
 
 
-def spoiled(cause: str) -> Failure:
+def spoiled(*, stream: bool) -> Failure:
     """What is no whole answer: billed, so sent again once at most, then to another model."""
-    return _OWN[cause]
+    return _OWN[_BROKE if stream else "answer_not_whole"]
+
+
+def too_large() -> Failure:
+    """An answer without end, or one that unpacks to more than is read."""
+    return _OWN["answer_too_large"]
 
 
 def _asked_wait(found: Classification, sent: dict[str, list[str]]) -> float | None:
@@ -144,14 +160,14 @@ def _own(
     billed: bool = False,
 ) -> Failure:
     return Failure(
-        cause=cause, fix=fix, tries=tries, elsewhere=elsewhere, at_once=at_once, billed=billed
+        causes=(cause,), fix=fix, tries=tries, elsewhere=elsewhere, at_once=at_once, billed=billed
     )
 
 
-_SAME = "It is billed: look at the request id before it is sent again."
+_SAME = "It can be billed: look at the request id before it is sent again."
 
 _OWN = {
-    each.cause: each
+    each.causes[0]: each
     for each in (
         _own(
             "name_not_resolved",
@@ -200,7 +216,7 @@ def lost(error: BaseException, *, answered: bool, stream: bool) -> Failure:
     if "DecodingError" in names:
         return _OWN["answer_unreadable"]
     if answered and stream:
-        return _OWN[_BROKE]
+        return spoiled(stream=True)
     if names & {"TimeoutException", "TimeoutError"}:
         return _OWN["client_timeout"]
     if answered:
@@ -210,7 +226,9 @@ def lost(error: BaseException, *, answered: bool, stream: bool) -> Failure:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Walk to what began it; the HTTP libraries hide their own causes."""
     found: BaseException | None = error
     while found is not None:
         yield found
-        found = found.__cause__
+        theirs = type(found).__module__.partition(".")[0].rstrip("2") in ("httpx", "httpcore")
+        found = found.__cause__ or (found.__context__ if theirs else None)

@@ -19,6 +19,7 @@ MOST_BYTES = 64 << 20
 """Bytes of one answer that are read at most, unpacked."""
 
 _MOST_OF_A_REFUSAL = 65_536
+_EVENTS = {"content-type": "text/event-stream"}
 _SHOWN = (None, "text", "output_text", "text_delta")
 
 
@@ -32,11 +33,12 @@ class Reader:
     """
 
     def __init__(self, status: int, headers: Headers, *, stream: bool) -> None:
-        self.status, self.headers = status, headers
+        self._status, self._headers = status, headers
+        self._accepted = 200 <= status < 300
         self.handed = False
         self.body: Mapping[str, Any] = {}
         self.served = ""
-        self._events = Events() if stream and 200 <= status < 300 else None
+        self._events = Events() if stream and self._accepted else None
         self._stream = Stream()
         self._held: list[bytes] = []
         self._size = 0
@@ -48,8 +50,13 @@ class Reader:
         return "".join(self._texts)
 
     @property
+    def begun(self) -> bool:
+        """An event of a stream has come that is neither a sign of life nor an error."""
+        return self._stream.begun
+
+    @property
     def over(self) -> bool:
-        """The end marker of a stream has come; what follows is of no interest."""
+        """The end marker of a whole stream has come; what follows is of no interest."""
         return self._stream.over
 
     def feed(self, chunk: bytes) -> Iterator[str]:
@@ -62,8 +69,8 @@ class Reader:
             AttemptError: the answer is no good, or too large.
         """
         self._size += len(chunk)
-        if self._size > MOST_BYTES:
-            raise AttemptError(policy.spoiled("answer_too_large"))
+        if self._size > (MOST_BYTES if self._accepted else _MOST_OF_A_REFUSAL):
+            raise AttemptError(policy.too_large() if self._accepted else self._refused())
         if self._events is None or self._size <= _MOST_OF_A_REFUSAL:
             self._held.append(chunk)
         if self._events is not None and not self.over:
@@ -78,20 +85,21 @@ class Reader:
         Raises:
             AttemptError: it was no whole answer.
         """
-        if not 200 <= self.status < 300:
-            body = b"".join(self._held)[:_MOST_OF_A_REFUSAL]
-            found = classify(self.status, body, self.headers)
-            raise AttemptError(policy.refused(self.status, found, self.headers))
+        if not self._accepted:
+            raise AttemptError(self._refused())
         if self._events is None:
             self._whole(b"".join(self._held))
             return
-        yield from self._taken(self._events.rest())
-        if self._stream.end is End.WHOLE:
-            return
-        if not self._stream.begun:
-            failure = policy.accepted(b"".join(self._held), self.headers)
-            raise AttemptError(failure or policy.spoiled("answer_not_whole"))
-        raise AttemptError(policy.spoiled("stream_broken_after_first_byte"))
+        if not self.over:
+            yield from self._taken(self._events.rest())
+        if self._stream.end is not End.WHOLE:
+            held = b"" if self.begun else b"".join(self._held)
+            failure = policy.accepted(held, self._headers, stream=True)
+            raise AttemptError(failure or policy.spoiled(stream=True))
+
+    def _refused(self) -> policy.Failure:
+        found = classify(self._status, b"".join(self._held), self._headers)
+        return policy.refused(self._status, found, self._headers)
 
     def _taken(self, events: Iterator[tuple[str, str]]) -> Iterator[str]:
         stream = self._stream
@@ -99,24 +107,26 @@ class Reader:
             value = streams.take(stream, name, data)
             if stream.error is not None:
                 error = f"event: error\ndata: {data}\n\n"
-                failure = policy.accepted(error, {"content-type": "text/event-stream"})
-                raise AttemptError(failure or policy.spoiled("answer_not_whole"))
+                failure = policy.accepted(error, _EVENTS, stream=True)
+                raise AttemptError(failure or policy.spoiled(stream=True))
             if stream.garbled:
-                raise AttemptError(policy.spoiled("stream_broken_after_first_byte"))
+                raise AttemptError(policy.spoiled(stream=True))
             self.served = self.served or served(value)
             if text := delta(value):
                 self.handed = True
                 self._texts.append(text)
                 yield text
             if stream.over:
-                return
+                break
+        if stream.over and stream.end is not End.WHOLE:
+            raise AttemptError(policy.spoiled(stream=True))
 
     def _whole(self, body: bytes) -> None:
-        failure = policy.accepted(body, self.headers)
+        failure = policy.accepted(body, self._headers, stream=False)
         parsed, value = reading.loads(body.decode("utf-8", "replace"))
         text = whole(value) if parsed else None
         if failure is not None or text is None:
-            raise AttemptError(failure or policy.spoiled("answer_not_whole"))
+            raise AttemptError(failure or policy.spoiled(stream=False))
         self.body, self.served = value, served(value)
         self._texts = [text]
 
