@@ -101,7 +101,7 @@ def listen(port: int) -> socket.socket:
     return made
 
 
-def take(port: int) -> socket.socket:
+def take(port: int, host: str = "127.0.0.1") -> socket.socket:
     """Take a port of loopback without listening: whoever connects is refused.
 
     Raises:
@@ -110,7 +110,7 @@ def take(port: int) -> socket.socket:
     made = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        made.bind(("127.0.0.1", port))
+        made.bind((host, port))
     except OSError:
         made.close()
         raise

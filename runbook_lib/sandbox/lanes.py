@@ -31,6 +31,7 @@ class Lane:
     """One port of loopback that leads into the gateway.
 
     Attributes:
+        host: Where it listens.
         address: Address that the gateway believes its caller to have.
         most: Connections that may be open at once; more are reset.
         broken_tls: No request gets through: every TLS handshake fails.
@@ -40,6 +41,7 @@ class Lane:
         told: Called by the first connection.
     """
 
+    host: str = "127.0.0.1"
     address: str = "127.0.0.1"
     most: int = 128
     broken_tls: bool = False
@@ -57,13 +59,13 @@ class Lane:
     def port(self) -> int:
         """Its port; it is taken by the first look, and refuses until it listens."""
         if self._held is None:
-            self._held = front.take(0)
+            self._held = front.take(0, self.host)
             self._port = self._held.getsockname()[1]
         return self._port
 
     async def listen(self, server: FrontServer) -> None:
         """Let connections in from now on; nothing happens when it listens or is over."""
-        if self._over or self._server is not None or not self.port:
+        if self._over or self._server is not None or not self.port or self._held is None:
             return
 
         def connection() -> asyncio.Protocol:

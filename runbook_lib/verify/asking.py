@@ -25,6 +25,8 @@ MOST_TEXT = 1 << 20
 """Characters of a text that are told; a longer one is no answer of the sandbox."""
 
 _GRACE_S = 0.5
+_COMMANDS: dict[int, int] = {}
+"""Thread that waits for a command → process group of the command."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +113,7 @@ class Job:
     def drop(self) -> None:
         """Give up: begin no further call, and stop what can be stopped."""
         self._over = True
+        self._watch.dropped[self.number] = 0
         loop = self._loop
         if loop is not None and not loop.is_closed():
             with contextlib.suppress(RuntimeError):
@@ -123,6 +126,8 @@ class Job:
         """Let the next step of Python in each thread be its end; one asleep is left asleep."""
         for thread in self._threads:
             if thread.is_alive() and thread.ident is not None:
+                if thread.ident in _COMMANDS:
+                    _end_group(_COMMANDS[thread.ident])
                 number = ctypes.c_ulong(thread.ident)
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(number, ctypes.py_object(SystemExit))
 
@@ -328,19 +333,17 @@ def of_command(words: list[str]) -> Client:
             stderr=subprocess.PIPE,
             process_group=0,
         )
-        return _output(held, call.deadline_s)
+        return _output(held)
 
     return Client(plain=ask)
 
 
-def _output(held: "subprocess.Popen[bytes]", deadline_s: float) -> str:
-    """Read what a command writes; one that outlives its call is ended with its group."""
+def _output(held: "subprocess.Popen[bytes]") -> str:
+    """Read what a command writes to its end."""
     errors: list[bytes] = []
     reader = threading.Thread(target=lambda: errors.append(_drained(held.stderr)), daemon=True)
     reader.start()
-    guard = threading.Timer(deadline_s + 60, _end_group, [held.pid])
-    guard.daemon = True
-    guard.start()
+    _COMMANDS[threading.get_ident()] = held.pid
     try:
         text = _drained(held.stdout).decode("utf-8", "replace").rstrip("\r\n")
         status = held.wait()
@@ -348,7 +351,7 @@ def _output(held: "subprocess.Popen[bytes]", deadline_s: float) -> str:
         _end_group(held.pid)
         raise
     finally:
-        guard.cancel()
+        _COMMANDS.pop(threading.get_ident(), None)
     reader.join(1.0)
     if status:
         raise CommandError(status, b"".join(errors)[-1000:].decode("utf-8", "replace").strip())

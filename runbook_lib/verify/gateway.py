@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import re
+import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from random import Random
@@ -34,6 +36,7 @@ _SETTLE_S = 0.03
 """A refused connection is told before it is made; so much later it surely was."""
 
 _FAR = 3600 * ticks.SECOND
+_ROOT = re.compile(r"^http://[^/]*/")
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -41,9 +44,9 @@ class Door:
     """Where the client of one cell is sent, and what comes through.
 
     Attributes:
-        base_url: Root that the client is given.
-        secret: Key that it is given.
-        host: Host in the base URL.
+        cell: The cell.
+        key: Its key.
+        lane: Its port.
     """
 
     gateway: "Gateway"
@@ -84,21 +87,26 @@ class Door:
             at: When, `time.monotonic`.
             call: Which of its calls.
         """
-        if self.cell.place not in (Place.REFUSED, Place.UNRESOLVED) or self._listens is not None:
-            return
-        self._tries.append((at, call))
-        first = self.cell.steps[0] if self.cell.steps else Step(fault="refused")
-        if self.cell.place is Place.UNRESOLVED:
-            return
-        if first.for_s and len(self._tries) == 1:
-            self._later(at + first.for_s)
-        elif first.times and len(self._tries) >= first.times:
-            self._later(time.monotonic() + _SETTLE_S)
+        place = self.cell.place
+        if place in (Place.REFUSED, Place.UNRESOLVED) and self._listens is None:
+            self._tries.append((at, call))
+            if place is Place.REFUSED and 0 < self._refusal.times <= len(self._tries):
+                self._later(time.monotonic() + _SETTLE_S)
 
-    def began(self, at: float) -> None:
-        """Start the time of a refusal for a client whose attempts cannot be seen."""
-        if self.cell.place is Place.REFUSED and self.cell.steps and self.cell.steps[0].for_s:
-            self._later(at + self.cell.steps[0].for_s)
+    def began(self, at: float, *, blind: bool) -> None:
+        """Start the time of a refusal.
+
+        Args:
+            at: When the first call began.
+            blind: The client's attempts cannot be counted, so their number stands for seconds.
+        """
+        for_s = self._refusal.for_s or (self._refusal.times if blind else 0)
+        if self.cell.place is Place.REFUSED and for_s:
+            self._later(at + for_s)
+
+    @property
+    def _refusal(self) -> Step:
+        return self.cell.steps[0] if self.cell.steps else Step(fault="refused")
 
     def _later(self, at: float) -> None:
         if self._waits:
@@ -144,6 +152,11 @@ class Door:
         """Attempts with no key or another one."""
         return sum(seen.line["key"] != self.key.name for seen in self.lane.seen)
 
+    @property
+    def leaks(self) -> int:
+        """Attempts at another host with this key."""
+        return sum(seen.line["key"] == self.key.name for seen in self.gateway.elsewhere.seen)
+
     def forget(self) -> None:
         """Let go of everything that belongs to it."""
         self.drop()
@@ -156,6 +169,7 @@ class Gateway:
 
     Attributes:
         sandbox: The one server behind all doors.
+        elsewhere: Stands for another host, to which some faults lead.
     """
 
     def __init__(self, seed: int, folder: Path | None = None) -> None:
@@ -168,6 +182,7 @@ class Gateway:
         self.seed = seed
         place = folder or Path(tempfile.gettempdir())
         self.sandbox = serve.make(place, seed=seed, pace=0.0, leaves=folder is not None)
+        self.elsewhere = Lane()
         self._billed: dict[str, Decimal] = {}
         self._rows = 0
 
@@ -180,12 +195,27 @@ class Gateway:
         await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
         while not self.sandbox.server.started and not task.done():
             await asyncio.sleep(0.005)
+        await self._lead_elsewhere()
         try:
             yield
         finally:
             waiting.cancel()
+            self.elsewhere.shut()
             self.sandbox.stop()
             await task
+
+    async def _lead_elsewhere(self) -> None:
+        """Let faults that lead to another host lead to one that can be seen."""
+        self.elsewhere.host = other = _other_host()
+        await self.elsewhere.listen(self.sandbox.server)
+        known = self.sandbox.live.faults.known
+        target = f"http://{other}:{self.elsewhere.port}/"
+        for name, fault in known.items():
+            if name.endswith("_other_host") and fault.answer is not None:
+                headers = fault.answer["headers"]
+                location = _ROOT.sub(target, headers["location"])
+                answer = {**fault.answer, "headers": {**headers, "location": location}}
+                known[name] = replace(fault, answer=answer)
 
     def doors(self, cells: Sequence[Cell], *, start: int = 1) -> list[Door]:
         """Make the doors of cells, in their order, so that the same seed gives the same keys.
@@ -263,6 +293,16 @@ class Gateway:
     def billed(self, client_id: str) -> Decimal | None:
         """Tell what was billed for an answer; None for nothing."""
         return self._billed.get(client_id)
+
+
+def _other_host() -> str:
+    """Name a host of this machine that is another one than 127.0.0.1 to every client."""
+    with socket.socket() as held:
+        try:
+            held.bind(("127.0.0.2", 0))
+        except OSError:
+            return "localhost"  # some systems have one loopback address only
+    return "127.0.0.2"
 
 
 def rules(cell: Cell) -> list[Rule]:

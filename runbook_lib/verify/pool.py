@@ -22,7 +22,7 @@ COMMANDS_TOGETHER = 4
 ALONE = 4
 """Processes that play, one cell at a time each, the cells of a process that died."""
 
-_BEGINNING = 2
+_BEGINNING = 1
 """Cells of one process that have not reached the server yet: making a client is what costs."""
 
 _BEGINNING_S = 1.0

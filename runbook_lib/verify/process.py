@@ -70,11 +70,13 @@ class Process:
 
     Attributes:
         heard: Is given each line that the process tells.
+        blind: Where the client connects cannot be seen from inside its process.
         written: Bytes that went past Python's own standard output.
     """
 
     def __init__(self, settings: dict[str, Any], heard: Callable[[list[Any]], None]) -> None:
         self._settings, self.heard = settings, heard
+        self.blind = settings["kind"] == "command"
         self._mark = secrets.token_hex(8)
         self._held: subprocess.Popen[bytes] | None = None
         self._writer: asyncio.StreamWriter | None = None

@@ -177,6 +177,7 @@ class Played:
         attempts: In order of arrival; outcomes: one a call, in order of their start.
         connections: Connections the cell opened, where they can be told apart.
         strays: Attempts that came with no key, or with another than the cell's.
+        leaks: Attempts that followed an answer to another host and brought the cell's key there.
         notes: What else was seen, a sentence each: it wrote to its output, left a child behind.
     """
 
@@ -185,4 +186,5 @@ class Played:
     outcomes: Sequence[Outcome]
     connections: int | None = None
     strays: int = 0
+    leaks: int = 0
     notes: Sequence[str] = ()

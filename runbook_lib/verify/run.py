@@ -17,6 +17,9 @@ _LATE_S = 0.1
 """Time for what was told in time to be read, before a call is taken for hung."""
 
 _PONG_S = 2.0
+_PING = 0
+"""Stands for no call among the timers, but for the question whether the process is alive."""
+
 _SETTLE_S = 0.3
 _STEP_S = 0.01
 _NOTES = {
@@ -118,7 +121,7 @@ class Run:
         self._began[call] = at
         self._threads.add(thread)
         if len(self._began) == 1:
-            self.door.began(at)
+            self.door.began(at, blind=self._process.blind)
         left = at + self.cell.deadline_s + self.cell.patience_s - time.monotonic()
         self._timers[call] = self._loop.call_later(max(0.0, left) + _LATE_S, self._late)
 
@@ -159,14 +162,16 @@ class Run:
 
     def _late(self) -> None:
         """Patience has run out; a process that answers shows that the call hangs, and not it."""
-        self._process.send({"ping": self.job})
-        self._timers[0] = self._loop.call_later(_PONG_S, self._freeze)
+        if _PING not in self._timers:
+            self._process.send({"ping": self.job})
+            self._timers[_PING] = self._loop.call_later(_PONG_S, self._freeze)
 
     def _freeze(self) -> None:
         self.frozen = True
         self._process.kill()
 
     def _hung(self) -> None:
+        self._timers.pop(_PING).cancel()
         if not self._open_calls:
             return  # it ended while the process was asked
         self.door.drop()
@@ -234,6 +239,8 @@ class Run:
             self.say("Nothing arrived at the base URL that it was given.")
         if door.strays:
             self.say(f"{door.strays} attempts came without the key that it was given.")
+        if door.leaks:
+            self.say(f"{door.leaks} attempts brought its key to another host.")
         if lane.turned_away:
             self.say(f"{lane.turned_away} connections beyond {lane.most} at once were reset.")
         door.forget()
@@ -244,5 +251,6 @@ class Run:
             outcomes=sorted(outcomes, key=lambda one: one.started_s),
             connections=len(lane.knocks),
             strays=door.strays,
+            leaks=door.leaks,
             notes=list(self._notes),
         )
