@@ -155,6 +155,7 @@ class Outcome:
         model: Model it says has answered; empty when it does not say.
         request_ids: Ids of attempts that it shows; empty when it shows none.
         error_type: Class of the exception; error: its text, redacted and cut; empty for none.
+        call: Which of the cell's calls it is, as its attempts name it; 0 where it is the only one.
         status: `status_code` of the exception, where it has one.
     """
 
@@ -167,6 +168,7 @@ class Outcome:
     error_type: str = ""
     error: str = ""
     status: int | None = None
+    call: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -132,6 +132,7 @@ class Run:
         timer.cancel()
         self._outcomes[call] = Outcome(
             ending=Ending(found["ending"]),
+            call=call,
             started_s=self._began[call] - self.since,
             ended_s=at - self.since,
             text=found.get("text", ""),
@@ -200,6 +201,7 @@ class Run:
         for call in self._open_calls or ([] if self._began else [1]):
             self._outcomes[call] = Outcome(
                 ending=ending,
+                call=call,
                 started_s=self._began.get(call, self.since) - self.since,
                 ended_s=now - self.since,
                 error=redact.safe(how),
