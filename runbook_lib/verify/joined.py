@@ -75,7 +75,7 @@ def of(played: Played) -> list[Call]:
         Call(
             cell=cell,
             outcome=outcome,
-            attempts=[one for one in played.attempts if one.call == number],
+            attempts=[one for one in played.attempts if one.call == (outcome.call or number)],
         )
         for number, outcome in enumerate(played.outcomes, start=1)
     ]

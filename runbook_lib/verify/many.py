@@ -26,8 +26,6 @@ _FIRST_CALLS = 5
 _LAST_CALLS = 8
 _HITS = 0.8
 
-OTHER_HOST = "/v1/other-host"
-"""Path of the other host in faults that redirect there: who comes with the key has leaked it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +214,7 @@ def leaked(case: Case, played: Played, _: Facts) -> Iterator[Fault]:
     """Find a key that went with a redirect to another host."""
     if Also.REDIRECT not in case.expect.also:
         return
-    if any(one.path.startswith(OTHER_HOST) for one in played.attempts):
+    if played.leaks:
         yield Fault(
             kind=deviations.KEY_LEAKED,
             expected="no key leaves for another host",

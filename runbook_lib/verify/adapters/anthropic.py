@@ -49,12 +49,12 @@ def _asked(call: "Call") -> dict[str, Any]:
 
 
 def _said(found: Any) -> dict[str, Any]:
-    own = found._request_id  # noqa: SLF001 (documented by the SDK)
-    return {
-        "text": found.content[0].text,
-        "model": found.model,
-        "request_ids": [own] if own else [],
-    }
+    """Give what the SDK takes for an answer: a page is a text to it, an error object has none."""
+    content = getattr(found, "content", None)
+    text = found if isinstance(found, str) else content[0].text if content else ""
+    own = getattr(found, "_request_id", None)
+    ids = [own] if own else []
+    return {"text": text, "model": getattr(found, "model", ""), "request_ids": ids}
 
 
 def _next(event: Any, text: str, model: str) -> tuple[str, str]:

@@ -62,8 +62,14 @@ async def _chat_async(client: Any, call: "Call") -> dict[str, Any]:
 
 
 def _said(found: Any) -> dict[str, Any]:
-    text = found.choices[0].message.content
-    return {"text": text, "model": found.model, "request_ids": _ids(found)}
+    """Give what the SDK takes for an answer: a page is a text to it, an error object has none."""
+    choices = getattr(found, "choices", None)
+    return _given(found, choices[0].message.content if choices else "")
+
+
+def _given(found: Any, text: str) -> dict[str, Any]:
+    text = found if isinstance(found, str) else text
+    return {"text": text, "model": getattr(found, "model", ""), "request_ids": _ids(found)}
 
 
 def _piece(chunk: Any) -> str:
@@ -71,14 +77,15 @@ def _piece(chunk: Any) -> str:
 
 
 def _ids(found: Any) -> list[str]:
-    return [found._request_id] if found._request_id else []  # noqa: SLF001 (documented by the SDK)
+    own = getattr(found, "_request_id", None)
+    return [own] if own else []
 
 
 def _responses(client: Any, call: "Call") -> dict[str, Any]:
     asked = {"model": call.models[0], "input": call.prompt}
     if not call.stream:
         found = client.responses.create(**asked)
-        return {"text": found.output_text, "model": found.model, "request_ids": _ids(found)}
+        return _given(found, found.output_text if getattr(found, "output", None) else "")
     text, model = "", ""
     for event in client.responses.create(stream=True, **asked):
         text, model = _next(event, text, model)
@@ -89,7 +96,7 @@ async def _responses_async(client: Any, call: "Call") -> dict[str, Any]:
     asked = {"model": call.models[0], "input": call.prompt}
     if not call.stream:
         found = await client.responses.create(**asked)
-        return {"text": found.output_text, "model": found.model, "request_ids": _ids(found)}
+        return _given(found, found.output_text if getattr(found, "output", None) else "")
     text, model = "", ""
     async for event in await client.responses.create(stream=True, **asked):
         text, model = _next(event, text, model)
