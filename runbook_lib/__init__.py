@@ -15,16 +15,18 @@ from runbook_lib.version import __version__
 
 if TYPE_CHECKING:
     from runbook_lib.classifier import classify
-    from runbook_lib.runbooks import triage
+    from runbook_lib.runbooks.fallback import verify_fallback
+    from runbook_lib.runbooks.incidents import triage
     from runbook_lib.session import open_store
 
 _HOMES = {
     "classify": "runbook_lib.classifier",
     "open_store": "runbook_lib.session",
-    "triage": "runbook_lib.runbooks",
+    "triage": "runbook_lib.runbooks.incidents",
+    "verify_fallback": "runbook_lib.runbooks.fallback",
 }
 
-__all__ = ["__version__", "classify", "open_store", "triage"]
+__all__ = ["__version__", "classify", "open_store", "triage", "verify_fallback"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,4 @@
-"""One public function a notebook: ask the store, hand small frames to the analysis, report."""
+"""One public function a notebook: ask the store, hand small frames to the analysis, report.
 
-from runbook_lib.runbooks.incidents import triage
-
-__all__ = ["triage"]
+Each lives in a module of its own, so that a notebook pays for what it uses.
+"""

@@ -8,7 +8,7 @@ import sys
 
 _USED = (
     "pandas",
-    "runbook_lib.runbooks",
+    "runbook_lib.runbooks.incidents",
     "runbook_lib.session",
     "runbook_lib.report.exhibit",
     "matplotlib.backends.backend_agg",

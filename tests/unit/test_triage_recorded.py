@@ -10,7 +10,7 @@ import pytest
 
 from runbook_lib import sources
 from runbook_lib.errors import UnknownSourceError
-from runbook_lib.runbooks import triage
+from runbook_lib.runbooks.incidents import triage
 from runbook_lib.store import Filter, Store
 
 pytestmark = pytest.mark.shared
