@@ -70,7 +70,7 @@ def play(
     Raises:
         ParameterError: the client cannot be found or loaded, or a cell names an unknown fault.
     """
-    spec = find_client(client) if isinstance(client, str) else client
+    spec = clients.named(client) if isinstance(client, str) else client
     ready = [cell if cell.models else replace(cell, models=MODELS[cell.protocol]) for cell in cells]
 
     async def main(progress: Callable[[int], None]) -> list[Played]:
@@ -96,7 +96,9 @@ async def _found(spec: ClientSpec) -> ClientSpec:
     ]
     gateway = Gateway(0)
     async with gateway.running():
-        pool = Pool(spec, gateway, [replace(cell, deadline_s=5.0) for cell in cells])
+        pool = Pool(
+            spec, gateway, [replace(cell, deadline_s=3.0, patience_s=1.0) for cell in cells]
+        )
         await pool.play()
         seen = [one.line["path"] for door in pool.doors.values() for one in door.lane.seen]
     spoken = clients.spoken(seen)

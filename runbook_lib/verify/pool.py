@@ -55,6 +55,7 @@ class Pool:
         self._deaths = 0
         self.played: dict[int, Played] = {}
         self.ways: dict[str, bool] = {}
+        self._notes: dict[int, dict[str, None]] = {}
 
     async def play(self) -> list[Played]:
         """Play all cells.
@@ -70,7 +71,11 @@ class Pool:
             slots = [_Slot(self, self._queue, together) for _ in range(_few(self._queue, WORKERS))]
             slots += [_Slot(self, self.alone, 1) for _ in range(_few(self.alone, ALONE))]
             await _all(slots)
-        return [self.played[index] for index in range(len(self._cells))]
+        return [self._noted(index) for index in range(len(self._cells))]
+
+    def _noted(self, index: int) -> Played:
+        played = self.played[index]
+        return replace(played, notes=[*played.notes, *self._notes.get(index, ())])
 
     def take(self, queue: deque[int]) -> int | None:
         """Take the next cell that is to be played; None for none."""
@@ -95,10 +100,11 @@ class Pool:
         if self._told is not None:
             self._told(len(self.played))
 
-    def add(self, index: int, *notes: str) -> None:
-        """Note something about a cell that was played."""
-        played = self.played[index]
-        self.played[index] = replace(played, notes=[*played.notes, *notes])
+    def say(self, sentence: str, indices: Sequence[int]) -> None:
+        """Note something once about cells, or about the first of all where none is known."""
+        for index in indices or [0]:
+            said = self._notes.setdefault(index, {})
+            said[sentence] = None
 
     def died(self, runs: Sequence[Run], culprit: Run | None) -> None:
         """Sort what was under way when a process ended: one of them did it, the others go on.
@@ -240,13 +246,10 @@ class _Slot:
         runs = list(self._runs.values())
         self._runs, self._by_port = {}, {}
         starters = [run.index for run in self._finished if run.started_processes]
-        blamed = starters or [run.index for run in self._finished[:1]]
-        for index in blamed:
-            for name in sorted(set(left)):
-                self._pool.add(index, f"It left a process behind, which was ended: {name}.")
-        if process.written and blamed:
-            what = f"Its process wrote {process.written} bytes past Python's standard output."
-            self._pool.add(blamed[0], what)
+        for name in sorted(set(left)):
+            self._pool.say(f"It left a process behind, which was ended: {name}.", starters)
+        if process.written:
+            self._pool.say("Its process wrote to standard output past Python.", [])
         if runs:
             self._sort_out(process, runs)
 
@@ -254,7 +257,7 @@ class _Slot:
         run, how = self._who(process, runs)
         self._pool.died([other for other in runs if other is not run], run)
         if run is not None:
-            run.fail(Ending.HUNG if run.frozen else Ending.DIED, how)
+            run.fail(*((Ending.HUNG,) if run.frozen else (Ending.DIED, how)))
             self._pool.keep(run.index, run.played())
 
     def _who(self, process: Process, runs: list[Run]) -> tuple[Run | None, str]:

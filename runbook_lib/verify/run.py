@@ -240,9 +240,9 @@ class Run:
         if not found and not door.strays and self.cell.place is Place.GATEWAY:
             self.say("Nothing arrived at the base URL that it was given.")
         if door.strays:
-            self.say(f"{door.strays} attempts came without the key that it was given.")
+            self.say(f"{_attempts(door.strays)} came without the key that it was given.")
         if door.leaks:
-            self.say(f"{door.leaks} attempts brought its key to another host.")
+            self.say(f"{_attempts(door.leaks)} brought its key to another host.")
         if lane.turned_away:
             self.say(f"{lane.turned_away} connections beyond {lane.most} at once were reset.")
         door.forget()
@@ -256,3 +256,7 @@ class Run:
             leaks=door.leaks,
             notes=list(self._notes),
         )
+
+
+def _attempts(count: int) -> str:
+    return f"{count} attempt{'' if count == 1 else 's'}"

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 CALL: ContextVar[tuple[int, int] | None] = ContextVar("torouter_call", default=None)
@@ -244,9 +245,8 @@ def _small_only(usual: Callable[..., None]) -> Callable[..., None]:
 
     def load(context: ssl.SSLContext, *given: Any, **named: Any) -> None:
         file = given[0] if given else named.get("cafile")
-        if named.get("cadata") is not None or (
-            isinstance(file, str | os.PathLike) and os.path.getsize(file) < _BUNDLE
-        ):
+        small = isinstance(file, str | os.PathLike) and Path(file).stat().st_size < _BUNDLE
+        if small or named.get("cadata") is not None:
             usual(context, *given, **named)
 
     return load

@@ -1,0 +1,3 @@
+"""A module that cannot be imported."""
+
+raise RuntimeError("a module of mine is broken")
