@@ -2,17 +2,22 @@
 
 The SDKs number what they send again (`x-stainless-retry-count`), and they do so in the thread or
 task of the call: the attempt before is the last one of the same context. Clients that do not number
-are grouped when they send the same body again after a failure. What a redirect makes of a request
-belongs to its call, and is no retry.
+are grouped when they send the same body again soon after a failure. What a redirect makes of a
+request belongs to its call, and is no retry.
 """
 
 import itertools
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any, Final
+
+_SOON_S: Final = 120.0
+"""What is sent again later, unnumbered, is a call of its own, as that of a check every hour."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,6 +33,8 @@ class Call:
         failed: Whether the last attempt may be sent again.
         moved: Whether its answer was a redirect, or asked for another proof of who calls.
         thread: Thread of the last attempt.
+        at: When it was sent, on the clock of `time.monotonic`.
+        asked: What its request told: protocol, model, stream.
         count: Numbers the attempts, from 1.
     """
 
@@ -39,6 +46,8 @@ class Call:
     failed: bool = False
     moved: bool = False
     thread: int = 0
+    at: float = 0.0
+    asked: dict[str, Any] = field(default_factory=dict)
     count: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
 
@@ -86,8 +95,10 @@ def joined(
         The call, the number of the attempt from 1, and the retries made before it.
     """
     last, given = _LAST.get(), _GIVEN.get()
-    mine = last is not None and last.owner == owner and last.thread == threading.get_ident()
-    again = last is not None and mine and _goes_on(last, resend, mark, sent)
+    thread, now = threading.get_ident(), time.monotonic()
+    mine = last is not None and last.owner == owner and last.thread == thread
+    moved = last is not None and mine and last.moved and sent is not None and last.sent is sent
+    again = moved or (last is not None and mine and _is_resent(last, resend, mark, now))
     if given is not None:
         held, again = given, again and last is given
     elif last is not None and again:
@@ -96,17 +107,17 @@ def joined(
         held = Call(id=fresh_id())
     count = resend
     if count is None:
-        count = held.resend + (0 if held.moved else 1) if again else 0
-    held.owner, held.resend, held.mark, held.sent = owner, count, mark, sent
-    held.failed, held.moved, held.thread = False, False, threading.get_ident()
+        count = held.resend + (not moved) if again else 0
+    if not moved:
+        held.mark = mark  # what is sent again is the request before the redirect
+    held.owner, held.resend, held.sent, held.at = owner, count, sent, now
+    held.failed, held.moved, held.thread = False, False, thread
     _LAST.set(held)
     return held, next(held.count), count
 
 
-def _goes_on(last: Call, resend: int | None, mark: int, sent: object) -> bool:
-    """Tell whether an attempt belongs to the call of the one before."""
-    if last.moved and sent is not None and last.sent is sent:
-        return True
+def _is_resent(last: Call, resend: int | None, mark: int, now: float) -> bool:
+    """Tell whether the SDK or its user sends the last attempt again."""
     if resend is None:
-        return last.failed and last.mark == mark
+        return last.failed and last.mark == mark and now - last.at < _SOON_S
     return resend > 0 and last.resend in (resend - 1, resend)

@@ -69,7 +69,7 @@ class Ending:
         failed = scanner.error if self.events else b""
         if failed:
             found |= judged(200, b"event: error\n" + failed + b"\n\n", self.raw)
-        elif not self.events and b'"error"' in scanner.head:
+        elif b'"error"' in scanner.head and not (self.events and scanner.some):
             found |= judged(self.status, scanner.head, self.raw)
             failed = b"error" if "torouter.error.code" in found else b""
         if failed:
@@ -89,10 +89,10 @@ class Ending:
             return "error_event"
         if self._has_end():
             return "complete"
-        if self.left:
-            return "cancelled"
         if scanner.note:
             return ""
+        if self.left:
+            return "cancelled"
         if not scanner.some and not (scanner.finishes() and not self.events):
             return "empty"
         return "truncated"

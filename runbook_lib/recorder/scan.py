@@ -23,6 +23,7 @@ _ERROR = re.compile(rb'"error"\s*:\s*[{"]|"type"\s*:\s*"(?:error|response\.faile
 _TERMINAL = re.compile(
     rb'^data:\s*\[DONE\]|"type"\s*:\s*"(?:message_stop|response\.(?:completed|incomplete))"'
 )
+_PING = re.compile(rb'\s*\{\s*"type"\s*:\s*"(?:ping|keepalive|keep-alive|heartbeat)"')
 _WORDS = (*_USAGE, *_FINISH, b'"error"', b"[DONE]", b"message_stop", b'"response.', b"event:")
 
 
@@ -129,10 +130,10 @@ class Scanner:
         if not line.startswith((b"data:", b"\xef\xbb\xbfdata:")):
             return
         data = line.partition(b"data:")[2]
-        if not self.some and data.strip():
-            self.some = True
         if not self.first:
-            self.first = _bounded(data)
+            if not data.strip() or _PING.match(data):
+                return
+            self.some, self.first = True, _bounded(data)
         if _USAGE[0] in line or _USAGE[1] in line:
             self.last_usage = _bounded(data)
         if len(self._finish) < _MOST_FINISHES and _SOME_FINISH.search(line):
@@ -148,7 +149,7 @@ class Scanner:
         last = b"".join(self._carry).rstrip()
         if last.endswith((b"}", b"]")):  # half an event tells nothing
             self._block(last)
-        elif last.startswith(b"data:"):
+        elif last.startswith(b"data:") and last != b"data:":
             self.some = True
         self._carry = []
 
