@@ -217,7 +217,7 @@ def ids_kept(seen: Seen) -> Iterator[Fault]:
     if Also.IDS not in seen.case.expect.also or not call.outcome.request_ids:
         return
     shown = {part.strip() for one in call.outcome.request_ids for part in one.split(",")}
-    heard = [one for one in call.attempts if one.request_ids]
+    heard = [one for one in call.attempts if one.request_ids and one.status is not None]
     lost = [one for one in heard if shown.isdisjoint(one.request_ids)]
     if lost:
         last = len(heard) - len(lost) == 1 and heard[-1] not in lost

@@ -348,7 +348,7 @@ def _ids(calls: Pairs) -> Iterator[Metric]:
     heard = shown = 0
     for call in told:
         names = {part.strip() for one in call.outcome.request_ids for part in one.split(",")}
-        carrying = [one for one in call.attempts if one.request_ids]
+        carrying = [one for one in call.attempts if one.request_ids and one.status is not None]
         heard += len(carrying)
         shown += sum(not names.isdisjoint(one.request_ids) for one in carrying)
     yield Metric(

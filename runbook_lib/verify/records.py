@@ -79,8 +79,8 @@ class Cell:
         deadline_s: Given to the client; seconds for one call, all attempts together.
         patience_s: Seconds the verifier waits beyond the deadline before it calls a call hung.
         calls: Calls made in this cell; at_once: how many of them at the same time.
-        every_s: Seconds from the start of one call to that of the next, where they are made one
-            after the other; 0 for at once.
+        every_s: Seconds from the start of one call to that of the next, as far as `at_once` lets
+            them; 0 for as soon as can be.
         cancel_after_s: Seconds after which the call is cancelled (async cells); None for never.
         situation: Real state of the cell's key instead of faults: `cap_usd`, `window_5h_usd`,
             `balance_usd`, as text.

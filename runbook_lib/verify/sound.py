@@ -48,8 +48,6 @@ def _numbers(case: "Case") -> Iterator[Wrong]:
             yield name, f"give seconds above 0, at most {LONGEST_S:g}"
     if not 0 <= case.every_s <= LONGEST_S:
         yield "every_s", f"give seconds from 0 to {LONGEST_S:g}"
-    if case.every_s and case.at_once > 1:
-        yield "every_s", "calls at once cannot be spaced; give one of both"
 
 
 def _steps(case: "Case") -> Iterator[Wrong]:

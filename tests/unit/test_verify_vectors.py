@@ -209,7 +209,7 @@ WRONG = {
         "cancel_after_s",
     ),
     "more at once than calls": (_case(calls="2", at_once="3"), "at_once"),
-    "spaced and at once": (_case(calls="4", at_once="2", every_s="1.0"), "every_s"),
+    "a pause of an hour": (_case(calls="4", every_s="3600.0"), "every_s"),
     "too many calls": (_case(calls="100000"), "calls"),
     "a deadline of an hour": (_case(deadline_s="3600.0"), "deadline_s"),
     "a state and a fault": (_case(situation='{ cap_usd = "1" }'), "situation"),
