@@ -160,8 +160,18 @@ def _bounded(name: str, title: str, frame: pd.DataFrame) -> Exhibit:
     return Exhibit(
         name=name,
         title=title,
-        frame=shown.reset_index(drop=True),
+        frame=_with_none(shown.reset_index(drop=True)),
         left_out=len(rest),
         left_out_usd=lost,
         note="" if len(frame) else "Nothing of the kind in these data.",
     )
+
+
+def _with_none(frame: pd.DataFrame) -> pd.DataFrame:
+    """Let what is unknown among texts and amounts be None, as in every table."""
+    held = {
+        str(name): column.astype(object).where(column.notna(), None)
+        for name, column in frame.items()
+        if pd.api.types.is_object_dtype(column) or pd.api.types.is_string_dtype(column)
+    }
+    return frame.assign(**held)

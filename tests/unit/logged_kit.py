@@ -3,7 +3,7 @@
 from typing import Any
 
 import pandas as pd
-from made_material import START, frame
+from made_material import START, attempt, frame
 
 from runbook_lib.analysis.retries import DAYS_BY, USAGE_BY, Judged, Logged, judge_log
 from runbook_lib.clock import Window
@@ -42,3 +42,35 @@ def judge(*calls: dict[str, Any], usage: list[dict[str, Any]] | None = None) -> 
 def failing(judged: Judged) -> dict[str, Any]:
     """Rule → its finding that fails, where there is one."""
     return {item.rule: item for item in judged.findings if item.status == "fail"}
+
+
+CAP = {"code": "API_KEY_QUOTA_EXHAUSTED"}
+WINDOW = {"code": "rate_limit_exceeded"}
+BUSY = {"code": "api_error"}
+ROW = {"client_request_id": "client-1"}
+
+
+def call(*rows: dict[str, Any], call_id: str = "c-1", key: str = "prod-web") -> list[Any]:
+    """The attempts of one call, numbered, a second apart unless they say when."""
+    return [
+        {**attempt(2.0 * n), "call_id": call_id, "attempt": n + 1, "key_name": key, **row}
+        for n, row in enumerate(rows)
+    ]
+
+
+def refused(status: int, **rest: Any) -> dict[str, Any]:
+    """What is different about a refused attempt."""
+    return {"status": status, "outcome": "refused", "error_type": str(status), **rest}
+
+
+def timed_out(**rest: Any) -> dict[str, Any]:
+    """What is different about an attempt whose client gave up waiting."""
+    return {"status": None, "outcome": "no_answer", "error_type": "ReadTimeout", **rest}
+
+
+def broken(end: str | None = "truncated", **rest: Any) -> dict[str, Any]:
+    """What is different about a stream that broke."""
+    return {"outcome": "broken", "stream": True, "stream_end": end, "ttft_ms": 90.0, **rest}
+
+
+OK: dict[str, Any] = {}

@@ -8,7 +8,19 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from logged_kit import failing, judge, logged
+from logged_kit import (
+    BUSY,
+    CAP,
+    OK,
+    WINDOW,
+    broken,
+    call,
+    failing,
+    judge,
+    logged,
+    refused,
+    timed_out,
+)
 from made_material import START, attempt, billed
 
 from runbook_lib import findings, sources
@@ -17,37 +29,6 @@ from runbook_lib.runbooks.logged import logged as asked
 from runbook_lib.runbooks.shared import held
 from runbook_lib.session import open_store
 from runbook_lib.store import Store
-
-CAP = {"code": "API_KEY_QUOTA_EXHAUSTED"}
-WINDOW = {"code": "rate_limit_exceeded"}
-BUSY = {"code": "api_error"}
-ROW = {"client_request_id": "client-1"}
-
-
-def call(*rows: dict[str, Any], call_id: str = "c-1", key: str = "prod-web") -> list[Any]:
-    """The attempts of one call, numbered, a second apart unless they say when."""
-    return [
-        {**attempt(2.0 * n), "call_id": call_id, "attempt": n + 1, "key_name": key, **row}
-        for n, row in enumerate(rows)
-    ]
-
-
-def refused(status: int, **rest: Any) -> dict[str, Any]:
-    """What is different about a refused attempt."""
-    return {"status": status, "outcome": "refused", "error_type": str(status), **rest}
-
-
-def timed_out(**rest: Any) -> dict[str, Any]:
-    """What is different about an attempt whose client gave up waiting."""
-    return {"status": None, "outcome": "no_answer", "error_type": "ReadTimeout", **rest}
-
-
-def broken(end: str | None = "truncated", **rest: Any) -> dict[str, Any]:
-    """What is different about a stream that broke."""
-    return {"outcome": "broken", "stream": True, "stream_end": end, "ttft_ms": 90.0, **rest}
-
-
-OK: dict[str, Any] = {}
 
 
 @pytest.mark.parametrize(
@@ -227,74 +208,6 @@ def test_a_row_some_log_holds_is_not_lent_to_a_timeout() -> None:
     assert list(made.exhibits["mistakes"].frame["cost_unknown"]) == [1]
 
 
-TOKENS = {"input_tokens": 900, "output_tokens": 100}
-FALLEN = [refused(503, **BUSY)] * 3 + [
-    {"model": "claude-opus-4-7", "key_name": "spare", "client_request_id": "f", **TOKENS}
-]
-
-
-def priced(rows: list[dict[str, Any]], *, model: str = "gpt-5.4") -> Judged:
-    """A call that fell back, beside nine that did not."""
-    calls = call(*[{"model": model, **row} for row in FALLEN])
-    others = [
-        {**attempt(99 + n), "model": model, "call_id": f"o-{n}", "attempt": 1} for n in range(9)
-    ]
-    return judge(*calls, *others, usage=rows)
-
-
-RATES = [
-    billed(0, request_id="client:1", rate_multiplier=Decimal("0.8")),
-    billed(0, request_id="client:2", rate_multiplier=Decimal("1.5"), key_name="spare"),
-]
-
-
-@pytest.mark.parametrize(
-    ("rows", "how", "cost", "first", "extra"),
-    [
-        pytest.param(
-            [*RATES, billed(0, request_id="client:f", key_name="spare", cost_usd=Decimal("0.02"),
-                            rate_multiplier=Decimal("1.5"), **TOKENS)],
-            "row", "0.02", "0.003", "0.017", id="its usage row",
-        ),
-        pytest.param(RATES, "tokens", "0.0105", "0.003", "0.0075", id="its tokens"),
-        pytest.param([], "list prices", "0.007", "0.00375", "0.00325", id="list prices of both"),
-        pytest.param(
-            RATES[:1], "list prices", "0.007", "0.00375", "0.00325", id="one multiplier is none"
-        ),
-    ],
-)  # fmt: skip
-def test_a_fallback_costs_more_or_less_than_the_first_model(
-    rows: list[dict[str, Any]], how: str, cost: str, first: str, extra: str
-) -> None:
-    """The same tokens on the model asked first, both billed or both by list."""
-    made = priced(rows)
-    one = made.exhibits["fallback_calls"].frame.iloc[0]
-    got = (one["cost_from"], one["cost_usd"], one["first_model_usd"], one["extra_usd"])
-    assert got == (how, *map(Decimal, (cost, first, extra)))
-    day = made.exhibits["fallback_by_day"].frame.iloc[0]
-    assert (day["calls"], day["by_fallback"], day["share"]) == (10, 1, 0.1)
-    found = failing(made)["client-fallback"]
-    assert (found.value, found.impact_usd) == (0.1, Decimal(extra))
-    assert found.severity is findings.Severity.MEDIUM
-
-
-def test_a_billed_fallback_without_the_other_keys_multiplier_has_no_extra_cost() -> None:
-    """Half a comparison is none: it is said what is missing."""
-    row = billed(0, request_id="client:f", key_name="spare", cost_usd=Decimal("0.02"), **TOKENS)
-    one = priced([row]).exhibits["fallback_calls"].frame.iloc[0]
-    assert one["extra_usd"] is None
-    assert one["missing"] == "the rate multiplier of key prod-web is not known"
-
-
-def test_a_fallback_from_a_model_nobody_prices_is_counted_as_unpriced() -> None:
-    """Its extra cost is unknown, not nothing."""
-    made = priced(RATES, model="summary-small")
-    assert made.exhibits["fallback_by_day"].frame.iloc[0]["unpriced"] == 1
-    found = failing(made)["client-fallback"]
-    assert found.impact_usd is None
-    assert "1 of them unpriced" in found.title
-
-
 def test_another_model_that_answered_is_told_with_its_share() -> None:
     """The group maps a name to another model; a dated form of the same name is no other."""
     rows = [
@@ -346,10 +259,9 @@ def test_exhibits_are_bounded_and_say_what_is_left_out(monkeypatch: pytest.Monke
 
 def test_the_same_log_gives_the_same_findings_in_any_order_of_its_lines() -> None:
     """Logs of several machines are taken in as they come."""
-    rows = [
-        {**row, "row_number": n}
-        for n, row in enumerate([*call(*FALLEN), *call(*[refused(429, **CAP)] * 3, call_id="c-2")])
-    ]
+    fallen = call(*[refused(503, **BUSY)] * 3, {"model": "m-2"})
+    capped = call(*[refused(429, **CAP)] * 3, call_id="c-2")
+    rows = [{**row, "row_number": n} for n, row in enumerate([*fallen, *capped])]
     one, other = judge(*rows), judge(*reversed(rows))
     assert [item.fingerprint for item in one.findings] == [
         item.fingerprint for item in other.findings
