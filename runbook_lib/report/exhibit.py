@@ -4,7 +4,7 @@ from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
 from runbook_lib import clock, findings, money, redact
-from runbook_lib.report import figures, heat, markup, minutes, tables, timeline
+from runbook_lib.report import figures, heat, markup, minutes, spend, tables, timeline
 
 Drawer = Callable[..., figures.Picture]
 
@@ -12,6 +12,11 @@ CHARTS: dict[str, Drawer] = {
     "timeline": timeline.picture,
     "minutes": minutes.picture,
     "heat": heat.picture,
+    "stacked": spend.stacked,
+    "waterfall": spend.waterfall,
+    "weekly": spend.weekly,
+    "strip": spend.strip,
+    "sizes": spend.sizes,
 }
 """How each chart is drawn: frame and zone in, picture out."""
 

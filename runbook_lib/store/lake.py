@@ -209,6 +209,24 @@ class Store:
             return self._open().answer(question, calendar=days)
         return self._open().answer(question)
 
+    def spread(self, where: Filter | None = None) -> "pd.DataFrame":
+        """Count usage rows by what each cost.
+
+        Args:
+            where: Which rows are meant; None for all.
+
+        Returns:
+            One row a band that holds rows: `from_usd`, `to_usd` (Decimal USD, half-open; None for
+            no bound), `requests` (count), `cost_usd` (Decimal USD). Rows without a cost are left
+            out.
+        """
+        frame = self._open().answer(questions.banded(where or Filter()))
+        bounds = [None, *questions.BANDS, None]
+        bands = frame["band"].astype(int)
+        frame.insert(0, "from_usd", [bounds[band] for band in bands])
+        frame.insert(1, "to_usd", [bounds[band + 1] for band in bands])
+        return frame.drop(columns="band")
+
     def reconcile(self, window: clock.Window | None = None) -> Reconciled:
         """Hold usage rows and attempts against each other, by the id both know.
 

@@ -41,6 +41,9 @@ _TOKENS = (
     "cache_write_1h_tokens",
 )
 _OUTCOMES = ("ok", "refused", "broken", "no_answer", "abandoned")
+BANDS = tuple(Decimal(digit).scaleb(power) for power in range(-5, 2) for digit in (1, 2, 5))
+"""Bounds of the bands of cost, in USD: 0.00001, 0.00002, 0.00005 … 50."""
+
 EDGE_MINUTES = 15
 """How far a usage row may end after the window its call started in (contract §6: a minute)."""
 
@@ -180,6 +183,30 @@ def rolled(
         return rows.aggregate(**sums)
     ordered = [ibis.asc(key, nulls_first=False) for key in keys]
     return rows.group_by(keys).aggregate(**sums).order_by(ordered)
+
+
+def banded(where: Filter) -> "ir.Table":
+    """Count usage rows by what each cost, in bands of fixed bounds.
+
+    Columns: `band` (place of the first bound above the cost in `BANDS`, their number beyond the
+    last), `requests`, `cost_usd`. Rows without a cost are in none.
+    """
+    import ibis
+
+    rows = matching("usage", where)
+    rows = rows.filter(rows.cost_usd.notnull())
+    money = _TYPES["money"]
+    branches = [
+        (rows.cost_usd < ibis.literal(bound, money), ibis.literal(place, "int64"))
+        for place, bound in enumerate(BANDS)
+    ]
+    band = ibis.cases(*branches, else_=ibis.literal(len(BANDS), "int64"))
+    held = rows.mutate(band=band)
+    return (
+        held.group_by("band")
+        .aggregate(requests=held.count(), cost_usd=held.cost_usd.sum())
+        .order_by("band")
+    )
 
 
 def reconciled(window: clock.Window | None, by: Sequence[str] = ()) -> "ir.Table":

@@ -218,6 +218,18 @@ def test_usage_and_attempts_are_held_against_each_other(store: Store) -> None:
     assert (none.both, none.only_usage, none.only_calls) == (0, 0, 0)
 
 
+def test_rows_are_counted_by_what_each_cost(store: Store) -> None:
+    """Every row with a cost is in one band, and the bands hold all the money."""
+    bands = store.spread()
+    costs = store.rows("usage", Filter()).frame["cost_usd"]
+    assert bands["requests"].sum() == len(costs)
+    assert sum(bands["cost_usd"]) == sum(costs)
+    for band in bands.to_dict("records"):
+        low, high = band["from_usd"], band["to_usd"]
+        inside = [cost for cost in costs if (low is None or cost >= low) and cost < high]
+        assert len(inside) == band["requests"]
+
+
 def test_sides_can_be_told_for_each_key(store: Store) -> None:
     """A key that is used and never logged shows only when keys are told apart."""
     whole, parts = store.reconcile(), store.reconcile_by(["key_name"])
@@ -285,6 +297,7 @@ def test_the_card_tells_what_is_held(store: Store) -> None:
         pytest.param(lambda: questions.counted("usage", WHERE), id="count"),
         pytest.param(lambda: questions.rolled("usage", ["model"], grain="day"), id="roll-up"),
         pytest.param(lambda: questions.rolled("calls", [], grain="minute"), id="minutes"),
+        pytest.param(lambda: questions.banded(WHERE), id="spread"),
         pytest.param(lambda: questions.reconciled(WHERE.window), id="reconcile"),
         pytest.param(lambda: questions.reconciled(None, ["key_name"]), id="reconcile by"),
     ],
