@@ -49,12 +49,10 @@ def paired(
     Returns:
         What `pair.audit` takes.
     """
-    span = Filter(window=window)
-    rates = store.roll_up("usage", audits.RATES_BY, where=span)
+    rates = store.roll_up("usage", audits.RATES_BY, where=Filter(window=window))
     known = audits.complete(pair, rates, moved)
     largest = _largest(store, known, window)
-    answers, billed = _answers(store, known, window)
-    hours, minutes = _loads(store, known, window)
+    (answers, billed), loads = _answers(store, known, window), _loads(store, known, window)
     return audits.PairMaterial(
         pair=known,
         now=pd.Timestamp(now),
@@ -62,15 +60,15 @@ def paired(
         keys=store.table("keys"),
         key_state=_states(store, live),
         ledger=store.table("ledger"),
-        hours=hours,
-        minutes=minutes,
+        hours=loads[0],
+        minutes=loads[1],
         rates=rates,
         largest=largest.frame,
         largest_left_out=largest.left_out,
         answers=answers,
         billed=billed,
         refusals=_refusals(store, known, window),
-        spend=store.roll_up("usage", ("account",), grain="hour", where=span),
+        spend=_spend(store, window),
         probes=probes,
         prices=price_list(store.table("prices")),
         cny_per_usd=cny_per_usd,
@@ -81,6 +79,11 @@ def _states(store: "Store", live: pd.DataFrame | None) -> pd.DataFrame:
     """The saved answers about keys, and those just asked."""
     state = store.table("key_state")
     return state if live is None or live.empty else pd.concat([state, live], ignore_index=True)
+
+
+def _spend(store: "Store", window: Window) -> pd.DataFrame:
+    """Usage of every account by hour."""
+    return store.roll_up("usage", ("account",), grain="hour", where=Filter(window=window))
 
 
 def _largest(store: "Store", pair: audits.Pair, window: Window) -> "Rows":
