@@ -35,6 +35,7 @@ TARGETS = {
     "add CSV memory": Target(reach=1.0),
     "sandbox calls / bare route": Target(reach=0.25, least=True),
     "history of 1 M rows": Target(reach=60.0),
+    "spikes, 1,000 keys x 90 days of hours": Target(reach=10.0),
     "short test run": Target(reach=4.0),
 }
 

@@ -66,6 +66,8 @@ class Grain:
         memory: Steps of which the usual size of a step and the mean are learned.
         least: Known steps below which nothing is judged.
         refresh: Steps after which the usual size of a step is renewed.
+        quiet: Steps below the line that do not end an event.
+        whole: Whether only steps that have ended are looked at: half a day looks like a drop.
         both: Whether a step must be a jump and a record to count: where the past is thin.
     """
 
@@ -79,6 +81,8 @@ class Grain:
     memory: int
     least: int
     refresh: int
+    quiet: int
+    whole: bool = False
     both: bool = False
 
 
@@ -93,6 +97,7 @@ HOUR = Grain(
     memory=336,
     least=48,
     refresh=24,
+    quiet=6,
 )
 DAY = Grain(
     name="day",
@@ -105,6 +110,8 @@ DAY = Grain(
     memory=56,
     least=14,
     refresh=1,
+    quiet=1,
+    whole=True,
 )
 MINUTE = Grain(
     name="minute",
@@ -117,6 +124,7 @@ MINUTE = Grain(
     memory=120,
     least=3,
     refresh=1,
+    quiet=5,
     both=True,
 )
 
@@ -128,13 +136,15 @@ class Marks:
     Attributes:
         jump: Step from the one before, in usual steps; negative is down.
         record: Logarithm over the own record, in spreads of the own peaks; 0 equals the record.
-        usual: Value expected: middle of the same time in the last seasons, or the mean so far.
+        course: Value expected by the season: middle of the same time in the last ones.
+        usual: Value expected: the course, or the mean so far where there is none.
         low, high: The band: what is below or above it is marked.
         up, down: What is marked as too high, and as too low.
     """
 
     jump: Floats
     record: Floats
+    course: Floats
     usual: Floats
     low: Floats
     high: Floats
@@ -179,6 +189,7 @@ def mark(
     return Marks(
         jump=jump,
         record=record,
+        course=course,
         usual=np.where(known, np.where(np.isnan(course), level, course), np.nan),
         low=np.where(known, low, np.nan),
         high=np.where(known, high, np.nan),

@@ -1,0 +1,185 @@
+"""Find the spikes of every key and of every model on it, by hour, by day and by minute."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+
+from runbook_lib.analysis.spikes import rolling
+from runbook_lib.analysis.spikes.events import events
+from runbook_lib.analysis.spikes.grid import Grid, Name, grid, read, sorted_series
+from runbook_lib.analysis.spikes.marks import DAY, HOUR, MINUTE, Flags, mark
+from runbook_lib.analysis.spikes.planned import Plan, excused, planned_factor, plans
+from runbook_lib.analysis.spikes.table import Found, table
+from runbook_lib.clock import Window
+
+FLOOR_USD = Decimal("0.10")
+"""What a spike must cost beyond the usual at least, where nobody says otherwise."""
+
+NEVER = 2**62
+"""A time nothing reaches: for series that have no past yet."""
+
+Since = dict[Name, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spikes:
+    """What was found, and what could be watched.
+
+    Attributes:
+        events: A row per event, see `find_spikes`.
+        series: A row per key, and per model of a key that has several: `account`, `key_name`,
+            `model` (None: all models of the key), `first_use` (start of its first hour in use),
+            `hours` (known since then), `watched` ("hour", "minute" or "none": no past yet).
+        left_out: Rows that start later than `now` or lie further back than anything looks.
+    """
+
+    events: pd.DataFrame
+    series: pd.DataFrame
+    left_out: int
+
+
+def find_spikes(
+    hourly: pd.DataFrame,
+    *,
+    now: datetime,
+    floor_usd: Decimal = FLOOR_USD,
+    planned: pd.DataFrame | None = None,
+    minutes: pd.DataFrame | None = None,
+    missing: Sequence[Window] = (),
+    window: Window | None = None,
+) -> Spikes:
+    """Find where a key, or a model on a key, spent unlike its own past.
+
+    Every hour and day is judged by what came before it alone, see `marks`. A series with less than
+    two days of past is judged by its minutes, one without any past is silent. An event is told
+    once: the model behind a spike of its key, and the day of a spike of its hours, are repeats.
+    On a model of a key only records count, since the mix of models shifts all the time.
+
+    Args:
+        hourly: Roll-up of usage by hour and key, better also by model: `bucket` (start, aware),
+            `key_name`, `requests`, `cost_usd` (Decimal, null unknown); `model` and `account` where
+            they are there. Hours without a row are idle. It must reach back before *window*: two
+            weeks make a full past for hours, ten for days.
+        now: Rows that start later are left out; a running hour can be too high, never too low.
+        floor_usd: Events that differ less from the usual are below the floor.
+        planned: Rows of `planned`. Its steps are judged by the factor and not learned from.
+        minutes: The same roll-up by minute, for keys whose past is short.
+        missing: Spans the data do not cover; they are unknown, not idle.
+        window: Only events that touch it are given.
+
+    Returns:
+        The spikes. `events` has a row per event, the raised first, dearest first: `event` (number),
+        `status` ("raised", "planned", "below_floor" or "repeat"), `repeat_of` (number or NA),
+        `kind` ("record": beyond anything seen; "jump": unusual), `direction` ("up" or "down"),
+        `grain`, `scope` ("key" or "model"), `account`, `key_name`, `model` (None for the key),
+        `start`, `end` (half-open, UTC), `peak_at`, `observed_usd` (exact), `expected_usd`,
+        `impact_usd` (observed less expected), `factor` (observed over expected, NaN where nothing
+        was expected), `low_usd`, `high_usd` (band at the start: outside is marked), `jump`,
+        `record` (largest marks), `requests`, `usual_requests` (in as long a time, by the mean of
+        the past), `steps`, `marked` (of them), `past_from` (where the past it is compared with
+        starts), `note` (of the plan).
+
+    Raises:
+        ParameterError: a column is missing, the buckets are no aware times, or a plan has no end.
+    """
+    known = plans(planned)
+    rows = read(hourly, now=now)
+    thin = None if minutes is None else read(minutes, now=now)
+    found: list[Found] = []
+    watched: list[pd.DataFrame] = []
+    for models in (False, True):
+        series, own = sorted_series(rows, models=models)
+        hours = grid(series, own, grain=HOUR, now=now, missing=missing)
+        days = grid(series, own, grain=DAY, now=now, missing=missing)
+        since = _judged_from(hours)
+        young = None
+        if thin is not None:
+            young = grid(
+                *sorted_series(thin, models=models), grain=MINUTE, now=now, missing=missing
+            )
+            found += _search(young, known, now, models=models, until=since)
+        for held in (hours, days):
+            found += _search(held, known, now, models=models)
+        watched.append(_watched(hours, since, young))
+    if window is not None:
+        found = [one for one in found if one.start < window.end and one.end > window.start]
+    return Spikes(
+        events=table(found, floor_usd=floor_usd, plans=known),
+        series=pd.concat(watched, ignore_index=True),
+        left_out=len(hourly) - len(rows),
+    )
+
+
+def _search(
+    held: Grid, known: list[Plan], now: datetime, *, models: bool, until: Since | None = None
+) -> list[Found]:
+    """Mark every series of a grid and gather its events; before *until* where it is given.
+
+    On a model of a key only records count: the mix of models shifts all the time.
+    """
+    found: list[Found] = []
+    ended = np.arange(held.steps) < held.step_of(now)
+    for first, values in held.chunks():
+        factors = planned_factor(held, known, first, len(values))
+        marks = mark(values, grain=held.grain, first=held.first, learn=factors == 0)
+        open_steps = _before(held, first, len(values), until)
+        if models:
+            marks = replace(
+                marks, up=marks.up & marks.beyond_record, down=np.zeros_like(marks.down)
+            )
+        marks = replace(marks, up=marks.up & open_steps, down=marks.down & open_steps & ended)
+        meant = excused(values, marks, factors)
+        here = events(values, marks, meant, grain=held.grain, first=first)
+        found += [Found.of(event, held) for event in here]
+    return found
+
+
+def _before(held: Grid, first: int, count: int, until: Since | None) -> Flags:
+    """Tell which steps lie before the time from which a series is judged by its hours."""
+    if until is None:
+        return np.ones((count, held.steps), dtype=bool)
+    names = held.names[first : first + count]
+    ends = np.array([until.get(name, NEVER) for name in names], dtype=np.int64)
+    seconds = (held.first + np.arange(held.steps)) * held.grain.seconds
+    return seconds[None, :] < ends[:, None]
+
+
+def _judged_from(hours: Grid) -> Since:
+    """Give the time (seconds since 1970) from which each series has past enough to be judged."""
+    since: Since = {}
+    names = hours.names
+    for first, values in hours.chunks():
+        past = rolling.since_first_use(values)
+        enough = rolling.known_before(past) >= hours.grain.least
+        steps = np.where(enough.any(axis=1), enough.argmax(axis=1), -1)
+        for row, step in enumerate(steps):
+            start = (hours.first + int(step)) * hours.grain.seconds if step >= 0 else NEVER
+            since[names[first + row]] = start
+    return since
+
+
+def _watched(hours: Grid, since: Since, young: Grid | None) -> pd.DataFrame:
+    """Say of every series by what it was watched."""
+    by_minute = set() if young is None else set(young.names)
+    parts = []
+    for _, values in hours.chunks():
+        past = rolling.since_first_use(values)
+        used = ~np.isnan(past)
+        parts.append(np.stack([np.where(used.any(1), used.argmax(1), -1), used.sum(1)]))
+    first, known = np.concatenate(parts, axis=1) if parts else np.zeros((2, 0), dtype=np.int64)
+    names = hours.names
+    return hours.series.assign(
+        first_use=pd.Series(
+            [hours.at(int(step)) if step >= 0 else None for step in first],
+            dtype="datetime64[us, UTC]",
+        ),
+        hours=known,
+        watched=[
+            "hour" if since[name] < NEVER else "minute" if name in by_minute else "none"
+            for name in names
+        ],
+    )
