@@ -18,6 +18,7 @@ except ImportError:  # a system without it still appends whole lines
 _LOG = logging.getLogger(__name__)
 _LOCK_WAIT_S = 0.1
 _LOCK_STEP_S = 0.0005
+_TRIES = 5
 
 
 class LogFile:
@@ -60,14 +61,16 @@ class LogFile:
             _LOG.warning("The call log %s cannot be written (%s); calls go on.", self.path, error)
 
     def _write(self, data: bytes) -> None:
-        for _ in range(5):  # another process may set the file aside while we wait
+        for tries_left in reversed(range(_TRIES)):  # others may set the file aside while we wait
             if self._file < 0:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
                 self._file = os.open(self.path, flags, 0o600)
             locked = _take(self._file)
             try:
-                if self._is_current() and not (locked and self._set_aside(len(data))):
+                if not tries_left or (
+                    self._is_current() and not (locked and self._set_aside(len(data)))
+                ):  # the last try takes the file as it is: one that is set aside is read as well
                     _append(self._file, data, locked=locked)
                     return
             finally:
@@ -75,7 +78,6 @@ class LogFile:
                     fcntl.flock(self._file, fcntl.LOCK_UN)
             os.close(self._file)
             self._file = -1
-        raise OSError("the file is set aside again and again")
 
     def _is_current(self) -> bool:
         try:

@@ -67,7 +67,10 @@ def make(sdk: str, url: str, secret: str, *, is_async: bool, timeout: float = 10
     if sdk == "genai":
         retry = genai.types.HttpRetryOptions(attempts=TRIES, initial_delay=0.001, max_delay=0.002)
         options = genai.types.HttpOptions(
-            base_url=url, timeout=int(timeout * 1000), retry_options=retry
+            base_url=url,
+            api_version="v1beta",
+            timeout=int(timeout * 1000),
+            retry_options=retry,
         )
         return genai.Client(api_key=secret, http_options=options)
     library = httpx if sdk == "httpx" else httpx2
@@ -91,8 +94,9 @@ def _asked(
     name = model(sdk)
     messages = [{"role": "user", "content": prompt}]
     if sdk == "openai":
+        counted = {"stream_options": {"include_usage": True}} if streaming else {}
         return client.chat.completions.create(
-            model=name, messages=messages, stream=streaming, extra_headers=headers
+            model=name, messages=messages, stream=streaming, extra_headers=headers, **counted
         )
     if sdk == "responses":
         return client.responses.create(

@@ -2,11 +2,14 @@
 
 import json
 import logging
-import multiprocessing
 import os
-import signal
+import subprocess
+import sys
 import threading
+from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,38 +38,91 @@ def test_threads_do_not_mix_their_lines(tmp_path: Path) -> None:
     assert (tmp_path / "calls.jsonl").read_text().splitlines() == [LINE] * 400
 
 
+WRITER = """
+import json, sys, threading
+from pathlib import Path
+from runbook_lib.recorder.log import LogFile
+
+path, name, threads, count, max_bytes, daily = sys.argv[1:]
+log = LogFile(Path(path), max_bytes=int(max_bytes), daily=daily == "True")
+
+def write(number):
+    for at in range(int(count)):
+        size = (at * 37 + number * 411) % 3000
+        log.write(json.dumps({"writer": f"{name}/{number}", "at": at, "pad": "x" * size}))
+
+held = [threading.Thread(target=write, args=(number,)) for number in range(int(threads))]
+for thread in held:
+    thread.start()
+"""
+FOR_EVER = 10**9
+
+
+def _writing(path: Path, name: int, *, count: int, **how: Any) -> subprocess.Popen[bytes]:
+    asked = (path, name, how["threads"], count, how["max_bytes"], how["daily"])
+    return subprocess.Popen([sys.executable, "-c", WRITER, *map(str, asked)])
+
+
+def _kill(process: subprocess.Popen[bytes], folder: Path) -> None:
+    """Kill a writer at some instant of its writing."""
+    name = f'"{process.args[4]}/'.encode()  # type: ignore[index]
+    while not any(name in file.read_bytes() for file in folder.glob("*.jsonl")):
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+
+
+FEW, HUNDRED = (3, 1, 3, 60), (20, 10, 5, 200)
+
+
 @pytest.mark.parametrize(
-    "max_bytes",
-    [pytest.param(0, id="one-file", marks=pytest.mark.long), pytest.param(5000, id="set-aside")],
+    ("aside", "sizes"),
+    [
+        pytest.param("by-size", FEW, id="few-by-size"),
+        pytest.param("one-file", HUNDRED, id="one-file", marks=pytest.mark.long),
+        pytest.param("by-size", HUNDRED, id="by-size", marks=pytest.mark.long),
+        pytest.param("by-day", HUNDRED, id="by-day", marks=pytest.mark.long),
+    ],
 )
-def test_processes_lose_no_line(tmp_path: Path, max_bytes: int) -> None:
-    """Several workers share one log, also while one of them sets it aside."""
+def test_writers_that_are_killed_cost_at_most_their_last_line(
+    *, aside: str, sizes: tuple[int, int, int, int], tmp_path: Path
+) -> None:
+    """Workers share one log, some set it aside, some are killed: all other lines are there."""
+    processes, killed, threads, count = sizes
     path = tmp_path / "calls.jsonl"
-    spawn = multiprocessing.get_context("spawn")
-    held = [spawn.Process(target=_write, args=(str(path), 100, max_bytes)) for _ in range(3)]
-    for process in held:
-        process.start()
-    for process in held:
-        process.join()
+    how = {
+        "threads": threads,
+        "max_bytes": 50_000 if aside == "by-size" else 0,
+        "daily": aside == "by-day",
+    }
+    if aside == "by-day":
+        LogFile(path).write(json.dumps({"writer": "yesterday/0", "at": 0}))
+        os.utime(path, (86_400, 86_400))
+    doomed = [_writing(path, number, count=FOR_EVER, **how) for number in range(killed)]
+    others = [_writing(path, number, count=count, **how) for number in range(killed, processes)]
+    for process in doomed:
+        _kill(process, tmp_path)
+        if aside == "by-day":
+            with suppress(FileNotFoundError):
+                os.utime(path, (86_400, 86_400))
+    for process in others:
+        assert process.wait() == 0
     files = list(tmp_path.glob("*.jsonl"))
-    assert (len(files) > 1) is bool(max_bytes)
-    assert [line for file in files for line in file.read_text().splitlines()] == [LINE] * 300
-
-
-def test_a_killed_writer_costs_at_most_its_last_line(tmp_path: Path) -> None:
-    """A worker can be killed at any instant; the others' lines stay readable."""
-    path = tmp_path / "calls.jsonl"
-    spawn = multiprocessing.get_context("spawn")
-    process = spawn.Process(target=_write, args=(str(path), 10**9))
-    process.start()
-    while not path.exists() or path.stat().st_size < 20_000:
-        pass
-    os.kill(process.pid or 0, signal.SIGKILL)
-    process.join()
-    _write(str(path), 10)
-    held = path.read_text().splitlines()
-    assert sum(line != LINE for line in held) <= 1
-    assert held[-10:] == [LINE] * 10
+    assert (len(files) > 1) is (aside != "one-file")
+    alive = {f"{at}/{thread}" for at in range(killed, processes) for thread in range(threads)}
+    broken, numbers = 0, defaultdict(list)
+    for line in (line for file in files for line in file.read_bytes().split(b"\n") if line):
+        try:
+            value = json.loads(line)
+        except ValueError:
+            broken += 1
+            continue
+        numbers[value["writer"]].append(value["at"])
+    assert broken <= killed
+    for name, found in numbers.items():
+        whole = name in alive
+        assert sorted(found) == list(range(count if whole else len(found)))
+    assert alive <= numbers.keys()
 
 
 def test_a_torn_line_is_ended_first(tmp_path: Path) -> None:
