@@ -4,7 +4,7 @@ Slower than the engine, and the judge of what the engine may read (`usage_sql`).
 """
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -111,8 +111,42 @@ class Sums:
     refused: Decimal = Decimal(0)
 
 
-def fill(stage: Stage, path: Path, form: Form, zone: ZoneInfo | None) -> Sums:
-    """Read every record of a file into a stage; say what was refused and why."""
+def chosen(path: Path, form: Form, wanted: Container[int]) -> tuple[list[Record], int]:
+    """Pick some records of a file without reading the others.
+
+    Args:
+        path: The file.
+        form: How it is written.
+        wanted: Numbers of the records.
+
+    Returns:
+        The records in order, and how many there are in all.
+    """
+    picked: list[Record] = []
+    number = 0
+    with path.open(encoding=form.encoding, errors="surrogateescape", newline="") as file:
+        lines = _joined(file)
+        next(lines, None)
+        for line, text in lines:
+            if text.strip():
+                number += 1
+                if number in wanted:
+                    picked.append(_record(number, line, text, form.delimiter))
+    return picked, number
+
+
+def fill(stage: Stage, held: Iterable[Record], form: Form, zone: ZoneInfo | None) -> Sums:
+    """Read records into a stage.
+
+    Args:
+        stage: Takes the rows, the refused records and the notes.
+        held: The records, the last of the file at the end where it is among them.
+        form: How the file is written.
+        zone: Zone of times without an offset, which are refused without it.
+
+    Returns:
+        The billed cost of the rows used, and of those refused.
+    """
     head = form.header
     readers = {
         column: usage_cells.reader(column, comma=form.comma, zone=zone) for column in head.places
@@ -120,7 +154,7 @@ def fill(stage: Stage, path: Path, form: Form, zone: ZoneInfo | None) -> Sums:
     sums = Sums()
     last: Record | None = None
     refused_last = False
-    for record in records(path, form):
+    for record in held:
         last, refused_last = record, False
         if _is_header(record, head):
             stage.other_lines += 1

@@ -1,8 +1,8 @@
 """Let the engine read a usage export that is written exactly as the console writes.
 
 It converts by the declared types and checks that nothing was guessed, rounded or lost: a number
-must come back as the text it was. At the first cell in any other form it gives up, and the file is
-read record by record (`usage_rows`), which decides what that cell is.
+must come back as the text it was. At the first cell in any other form it gives up: then the records
+with such cells are read one by one (`usage_mixed`), or all of them (`usage_rows`).
 """
 
 import json
@@ -10,6 +10,7 @@ import os
 import re
 import tempfile
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,8 @@ _GUARDED = r"^'[=+\-@\t\r]"
 _FORMAT = "FORMAT parquet, COMPRESSION lz4_raw, DICTIONARY_SIZE_LIMIT 5000"
 """Costs and ids hardly repeat: no time is spent on dictionaries of them."""
 
+_FIRST_RECORDS = 50
+_NEVER = "\x01no text is this\x01"
 _MOST_OTHERS = 12
 """Columns nobody declared; more than these may not fit what a row keeps of them."""
 
@@ -61,13 +64,8 @@ def read(path: Path, staging: Path, form: Form, *, source_file: str, account: st
     Returns:
         The intake, or None.
     """
-    offset = _offset(path, form)
-    if (
-        offset is None
-        or form.encoding != "utf-8-sig"
-        or form.comma
-        or len(form.header.others) > _MOST_OTHERS
-    ):
+    offset = offset_of(path, form)
+    if offset is None:
         return None
     handle, name = tempfile.mkstemp(prefix="usage-", suffix=".parquet", dir=staging)
     os.close(handle)
@@ -112,29 +110,69 @@ def _staged(
 
 
 def _query(path: Path, form: Form, offset: str) -> str:
-    width = len(form.header.names)
-    columns = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(width))
+    source = _source(path, form, "null_padding = false")
+    odd = _any_odd(form, offset)
+    return (
+        f"SELECT CASE WHEN {odd} THEN error('another form') ELSE ts END AS ts, {_rest(form)}"
+        f" FROM (SELECT {_all_typed(form)}, COLUMNS('c[0-9]+') FROM {source})"
+    )
+
+
+def flagged(path: Path, form: Form, offset: str) -> str:
+    """Write the query of all records, the odd ones marked.
+
+    Args:
+        path: A plain local file.
+        form: Its encoding, delimiter and header.
+        offset: Offset of its times, as `offset_of` gives it.
+
+    Returns:
+        A query of the columns the export has and `odd`; the order is that of the file. Of an odd
+        record nothing else may be believed. The engine fails where a record has too many cells.
+    """
+    source = _source(path, form, f"null_padding = true, nullstr = {quoted(_NEVER)}")
+    last = f"c{len(form.header.names) - 1}"
+    odd = f"coalesce({last} IS NULL OR {_any_odd(form, offset)}, false)"
+    return (
+        f"SELECT ts, {_rest(form)}, {odd} AS odd"
+        f" FROM (SELECT {_all_typed(form)}, COLUMNS('c[0-9]+') FROM {source})"
+    )
+
+
+def _source(path: Path, form: Form, options: str) -> str:
+    """Write what reads the cells of a file as texts, amounts without their apostrophe."""
+    columns = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(len(form.header.names)))
     source = (
         f"read_csv({quoted(str(path.resolve()))}, columns = {{{columns}}}, auto_detect = false,"
         f" header = true, delim = {quoted(form.delimiter)}, quote = '\"', escape = '\"',"
-        " strict_mode = true, null_padding = false)"
+        f" strict_mode = true, {options})"
     )
     places = form.header.places
-    names = [name for name in USAGE.names if name in places]
-    costs = [places[name] for name in names if USAGE.by_name[name].type == "money"]
-    if costs:
-        plain = ", ".join(f"{_unguarded(f'c{place}')} AS c{place}" for place in costs)
-        source = f"(SELECT * REPLACE ({plain}) FROM {source})"
-    typed = ", ".join(f"{_typed(name, f'c{places[name]}')} AS {name}" for name in names)
-    odd = " OR ".join(f"({text})" for n in names if (text := _odd(n, f"c{places[n]}", offset)))
-    rest = ", ".join(_kept(name) for name in names if name != "ts")
-    if form.header.others:
-        rest += f", {_extra(form)} AS extra"
-        odd += "".join(f" OR ({_untold(f'c{place}')})" for place in form.header.others.values())
-    return (
-        f"SELECT CASE WHEN {odd} THEN error('another form') ELSE ts END AS ts, {rest}"
-        f" FROM (SELECT {typed}, COLUMNS('c[0-9]+') FROM {source})"
-    )
+    costs = [places[name] for name in _named(form) if USAGE.by_name[name].type == "money"]
+    plain = ", ".join(f"{_unguarded(f'c{place}')} AS c{place}" for place in costs)
+    return f"(SELECT * REPLACE ({plain}) FROM {source})" if costs else source
+
+
+def _named(form: Form) -> list[str]:
+    return [name for name in USAGE.names if name in form.header.places]
+
+
+def _all_typed(form: Form) -> str:
+    places = form.header.places
+    return ", ".join(f"{_typed(name, f'c{places[name]}')} AS {name}" for name in _named(form))
+
+
+def _rest(form: Form) -> str:
+    """Write the columns beside the time."""
+    rest = ", ".join(_kept(name) for name in _named(form) if name != "ts")
+    return f"{rest}, {_extra(form)} AS extra" if form.header.others else rest
+
+
+def _any_odd(form: Form, offset: str) -> str:
+    places = form.header.places
+    tests = [_odd(name, f"c{places[name]}", offset) for name in _named(form)]
+    tests += [_untold(f"c{place}") for place in form.header.others.values()]
+    return " OR ".join(f"({test})" for test in tests if test)
 
 
 def _kept(name: str) -> str:
@@ -180,13 +218,21 @@ def _typed(name: str, cell: str) -> str:
     return f"try_cast({cell} AS {'BIGINT' if kind == 'real' else SQL_TYPES[kind]})"
 
 
-def _offset(path: Path, form: Form) -> str | None:
-    """Give the offset of the first time of a file: the console writes one for all."""
-    record = next(records(path, form), None)
+def offset_of(path: Path, form: Form) -> str | None:
+    """Give the offset of the first time of a file: the console writes one for all.
+
+    Returns:
+        The offset; None where the first records have none, or the engine cannot read such a file.
+    """
+    if form.encoding != "utf-8-sig" or form.comma or len(form.header.others) > _MOST_OTHERS:
+        return None
     place = form.header.places["ts"]
-    cell = record.cells[place] if record is not None and place < len(record.cells) else ""
-    found = _OFFSET.search(cell, max(0, len(cell) - 6))
-    return found[0] if found and found.end() == len(cell) else None
+    for record in islice(records(path, form), _FIRST_RECORDS):
+        cell = record.cells[place] if place < len(record.cells) else ""
+        found = _OFFSET.search(cell, max(0, len(cell) - 6))
+        if found and found.end() == len(cell):
+            return found[0]
+    return None
 
 
 def _odd(name: str, cell: str, offset: str) -> str:
@@ -220,24 +266,40 @@ def _intake(
 ) -> tuple[int, Decimal, int | None, int | None] | None:
     """Look at what was staged: None when a text is not what it must become."""
     file = f"read_parquet({quoted(str(staged))})"
-    places = form.header.places
-    texts = [name for name in places if USAGE.by_name[name].type == "text" and name != "request_id"]
-    for name in texts:
-        if not _same(link, file, name):
-            return None
-    cost = "coalesce(sum(cost_usd), 0)" if "cost_usd" in places else "0"
+    if any(other_texts(link, file, name) != [] for name in texts_of(form)):
+        return None
+    cost = "coalesce(sum(cost_usd), 0)" if "cost_usd" in form.header.places else "0"
     found = link.execute(
         f"SELECT count(*), {cost}, min(epoch_us(ts)), max(epoch_us(ts)) FROM {file}"
     ).fetchone()
     return None if found is None else (found[0], Decimal(found[1]), found[2], found[3])
 
 
-def _same(link: "duckdb.DuckDBPyConnection", file: str, name: str) -> bool:
-    """Tell whether reading the texts of a column one by one would change none of them."""
+def texts_of(form: Form) -> list[str]:
+    """List the columns whose texts are looked at by value: all but the ids."""
+    named = form.header.places
+    return [name for name in named if USAGE.by_name[name].type == "text" and name != "request_id"]
+
+
+def other_texts(
+    link: "duckdb.DuckDBPyConnection", file: str, name: str, where: str = "true"
+) -> list[str] | None:
+    """List the texts of a column that reading them one by one would change.
+
+    Args:
+        link: Connection that may read the file.
+        file: What reads it, as SQL.
+        name: The column.
+        where: Which rows, as SQL.
+
+    Returns:
+        The texts; None when there are too many different ones to look at.
+    """
     values = link.execute(
-        f"SELECT DISTINCT {name} FROM {file} WHERE {name} IS NOT NULL LIMIT {_MANY_VALUES}"
+        f"SELECT DISTINCT {name} FROM {file} WHERE {name} IS NOT NULL AND {where}"
+        f" LIMIT {_MANY_VALUES}"
     ).fetchall()
     if len(values) == _MANY_VALUES:
-        return False
+        return None
     one_by_one = usage_cells.reader(name, comma=False, zone=None)
-    return all(one_by_one(value) == value for (value,) in values)
+    return [value for (value,) in values if one_by_one(value) != value]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from runbook_lib import money
 from runbook_lib.errors import RunbookError
-from runbook_lib.sources import usage_export, usage_sql
+from runbook_lib.sources import usage_export, usage_mixed, usage_rows, usage_sql
 from runbook_lib.sources.intake import Intake
 from tests.unit.test_usage_export import FAMILIES, OLD
 from tests.unit.usage_kit import ROW, rows
@@ -56,6 +56,8 @@ PLAIN: list[dict[str, str]] = [
     {"Billed Cost": "'-0.50000000", "API Key Name": "'-dev", "Group ID": ""},
     {"Output Speed (tokens/s)": "1e5", "Billing Type": "balance", "First Token (ms)": ""},
 ]
+SAME = ("rows", "rejected", "reasons", "other_lines", "usd_used", "usd_rejected", "columns")
+SAME += ("first_at", "last_at")
 CELLS = {
     "Time": st.sampled_from(TIMES[:2]) | st.sampled_from(TIMES),
     "API Key Name": st.sampled_from(NAMES),
@@ -194,6 +196,61 @@ def test_the_engine_reads_what_the_careful_reader_reads(export: tuple[str, int])
             assert set(fast.columns) == set(careful.columns)
 
 
+@st.composite
+def mostly_plain(draw: st.DrawFn) -> str:
+    """An export as the console writes it, with odd records here and there."""
+    names = next(csv.reader([draw(st.sampled_from([*FAMILIES.values()]))]))
+    usual = {**ROW, **OLD, **draw(st.sampled_from(PLAIN))}
+    odd = st.fixed_dictionaries({}, optional={n: CELLS[n] for n in names if n in CELLS})
+    out = io.StringIO()
+    end = draw(st.sampled_from(["\n", "\r\n"]))
+    writer = csv.writer(out, delimiter=draw(st.sampled_from([",", ";"])), lineterminator=end)
+    writer.writerow(names)
+    for number in range(draw(st.integers(4, 9))):
+        cells = {**usual, "Duration (ms)": str(1000 + number)}
+        cells |= draw(odd) if draw(st.integers(0, 3)) == 0 else {}
+        row = [cells.get(name, "") for name in names]
+        kind = draw(st.sampled_from(["row"] * 9 + ["short", "header", "blank"]))
+        writer.writerow({"short": row[:-1], "header": names, "blank": []}.get(kind, row))
+    text = out.getvalue()
+    return text[: -draw(st.sampled_from([0, 0, 0, len(end), 9]))] or text
+
+
+def mixed_is_careful(content: str) -> bool:
+    """Read an export in the mixed way; whether it was read, and then as record by record."""
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        path = Path(name) / "usage.csv"
+        path.write_bytes(content.encode())
+        form = usage_export.form_of(path, "usage.csv")
+        place = {"source_file": "usage.csv", "account": ""}
+        mixed = usage_mixed.read(path, Path(name), form, zone=None, **place)
+        patch.setattr(usage_sql, "read", lambda *_, **__: None)
+        careful = usage_export.read(path, Path(name), source_file="usage.csv")
+        if mixed is None:
+            return False
+        assert _compared(mixed) == _compared(careful)
+        assert list(mixed.rejects) == list(careful.rejects)
+        for field in SAME:
+            assert getattr(mixed, field) == getattr(careful, field), field
+        assert set(mixed.notes) <= set(careful.notes)
+        return True
+
+
+@settings(max_examples=30)
+@given(mostly_plain())
+def test_reading_only_the_odd_records_one_by_one_gives_the_same(content: str) -> None:
+    """Rows, places, refusals with their lines, money: nothing may tell the two ways apart."""
+    mixed_is_careful(content)
+
+
+@pytest.mark.long
+@settings(max_examples=3000)
+@given(mostly_plain())
+def test_the_mixed_way_in_the_long_run(content: str) -> None:
+    """The same, many times."""
+    mixed_is_careful(content)
+
+
 def _compared(intake: Intake) -> list[dict[str, object]]:
     return [{**row, "slot": None} for row in rows(intake)]
 
@@ -208,6 +265,42 @@ def test_a_plain_export_is_read_by_the_engine(tmp_path: Path) -> None:
     made = usage_sql.read(path, tmp_path, form, source_file="u", account="")
     assert made is not None
     assert made.rows == 2
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        pytest.param({"Billed Cost": "0.001229"}, id="short-cost"),
+        pytest.param({"Input Tokens": "1,234"}, id="thousands"),
+        pytest.param({"Input Tokens": "x"}, id="refused"),
+        pytest.param({"Time": "2026-11-24T05:43:02Z"}, id="other-offset"),
+        pytest.param({"Model": "a model of " + "sk-" + "CANARY0123456789"}, id="secret"),
+        pytest.param({"API Key Name": "a,b"}, id="quoted"),
+    ],
+)
+def test_one_odd_cell_does_not_slow_a_whole_export(
+    tmp_path: Path, odd: dict[str, str], monkeypatch
+) -> None:
+    """The engine reads all other records: only one goes through the reader of single records."""
+    from tests.unit.usage_kit import export
+
+    read: list[int] = []
+    real = usage_rows.fill
+
+    def fill(stage, held, *rest):
+        held = list(held)
+        read.append(len(held))
+        return real(stage, held, *rest)
+
+    monkeypatch.setattr(usage_rows, "fill", fill)
+    monkeypatch.setattr(usage_export, "LARGE", 0)
+    path = tmp_path / "usage.csv"
+    path.write_text(export(*[{}] * 9, odd, *[{}] * 9))
+    intake = usage_export.read(path, tmp_path, source_file="usage.csv")
+    assert intake.rows + intake.rejected == 19
+    assert read in ([], [1])
+    assert "CANARY" not in str(rows(intake))
+    assert {path.name, Path(intake.staged or "").name} == {one.name for one in tmp_path.iterdir()}
 
 
 @pytest.mark.long
