@@ -25,8 +25,10 @@ from runbook_lib.resilient.reading import Reader
 _LOG = logging.getLogger("runbook_lib.resilient")
 
 _LEAST_WAIT_S: Final = 0.375
-_MOST_WAITS_S: Final = (0.8, 1.1)
-"""A wait is drawn between the one before it and a ceiling: it grows, and many clients spread."""
+_FIRST_WAIT_S: Final = 0.9
+_ALL_WAITS_S: Final = 1.9
+"""A wait is drawn between the one before it and a ceiling: it grows, and many clients spread; and
+the fallback is reached within two seconds."""
 
 _AT_ONCE_S: Final = 0.1
 _FOR_OTHERS_S: Final = 20.0
@@ -181,7 +183,8 @@ class Call:
             return asked + chance.uniform(0, min(0.05 * asked, 0.2))
         if failure.at_once and self._tries == 1:
             return chance.uniform(0, _AT_ONCE_S)
-        self._wait_s = chance.uniform(self._wait_s, _MOST_WAITS_S[self._tries - 1])
+        most = _FIRST_WAIT_S if self._tries == 1 else _ALL_WAITS_S - self._wait_s
+        self._wait_s = chance.uniform(self._wait_s, most)
         return self._wait_s
 
     def note(self, turn: "Turn", failure: Failure | None) -> None:

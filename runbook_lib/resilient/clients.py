@@ -74,6 +74,11 @@ class _Client:
             chance=Random(seed),  # noqa: S311 (no secret: waits and ids)
         )
 
+    def _call(self, request: dict[str, Any], *, stream: bool) -> Call:
+        if "model" in request:
+            raise ParameterError("model", request["model"], hint="the models to the client itself")
+        return Call(self._settings, request, stream=stream)
+
     def _refusal(self, error: Exception) -> Any:
         """Give the answer in an error that an SDK made of it; raise it again without one."""
         answer = getattr(error, "response", None)
@@ -113,8 +118,9 @@ class Resilient(_Client):
 
         Raises:
             CallError: no model answered. Of a stream, reading raises it.
+            ParameterError: the request names a model.
         """
-        call = Call(self._settings, request, stream=stream)
+        call = self._call(request, stream=stream)
         if stream:
             return Parts(self._parts(call), call)
         for _ in self._parts(call):
@@ -175,7 +181,7 @@ class AsyncResilient(_Client):
     async def call(self, *, stream: Literal[True], **request: Any) -> "AsyncParts": ...
     async def call(self, *, stream: bool = False, **request: Any) -> "Answer | AsyncParts":
         """Make a call; takes, gives and raises what `Resilient.call` does."""
-        call = Call(self._settings, request, stream=stream)
+        call = self._call(request, stream=stream)
         if stream:
             return AsyncParts(self._parts(call), call)
         async for _ in self._parts(call):

@@ -43,6 +43,7 @@ class Reader:
         self._held: list[bytes] = []
         self._size = 0
         self._texts: list[str] = []
+        self._last = ""
 
     @property
     def text(self) -> str:
@@ -104,6 +105,8 @@ class Reader:
     def _taken(self, events: Iterator[tuple[str, str]]) -> Iterator[str]:
         stream = self._stream
         for name, data in events:
+            ended, again = stream.answered, data == self._last
+            self._last = data
             value = streams.take(stream, name, data)
             if stream.error is not None:
                 error = f"event: error\ndata: {data}\n\n"
@@ -112,6 +115,8 @@ class Reader:
             if stream.garbled:
                 raise AttemptError(policy.spoiled(stream=True))
             self.served = self.served or served(value)
+            if ended and (again or not finishes(value)):
+                continue  # Gemini has no end marker: what follows its last event is ignored
             if text := delta(value):
                 self.handed = True
                 self._texts.append(text)
@@ -186,6 +191,11 @@ def delta(value: Any) -> str:
     if value.get("type") == "response.output_text.delta" and isinstance(added, str):
         return added
     return _content([added]) if value.get("type") == "content_block_delta" else ""
+
+
+def finishes(value: Any) -> bool:
+    """Tell whether an event of Gemini's says why the text ends; some models say so in each."""
+    return any(each.get("finishReason") for each in _list(value, "candidates"))
 
 
 def served(value: Any) -> str:
