@@ -25,8 +25,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from runbook_lib.errors import ParameterError
-from runbook_lib.sandbox import console_forms, faults, prices, ticks
+from runbook_lib.sandbox import console_forms, fault_files, faults, prices, ticks
 from runbook_lib.sandbox.channels import PerMinute
+from runbook_lib.sandbox.faults import CATALOGUE
 from runbook_lib.sandbox.keys import SPANS
 from runbook_lib.sandbox.live import Live
 
@@ -230,7 +231,8 @@ class Admin:
         planted = self.live.faults
         known = {name: fault.what for name, fault in planted.known.items()}
         rules = [rule.line() for rule in planted.rules]
-        toml = "\n".join(rule.toml() for rule in planted.rules)
+        own = [fault for fault in planted.known.values() if fault not in CATALOGUE.values()]
+        toml = fault_files.written(own, planted.rules)
         return JSONResponse({"faults": known, "rules": rules, "toml": toml})
 
     async def plant(self, request: Request) -> Response:

@@ -5,7 +5,6 @@ is posted to the sandbox and waits for requests that fit. Written out it is one 
 `NAME;times=2;for_s=30;p=0.1;model=…;key=…;path=…;run=…`.
 """
 
-import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -14,7 +13,7 @@ from random import Random
 from typing import Any
 
 from runbook_lib.errors import ParameterError
-from runbook_lib.sandbox import answers, ticks, world
+from runbook_lib.sandbox import answers, fault_files, ticks, world
 from runbook_lib.sandbox.answers import Problem
 from runbook_lib.sandbox.channels import Protocol
 from runbook_lib.sandbox.machine import Forced
@@ -71,12 +70,14 @@ def read(text: str) -> tuple[list[Fault], list["Rule"]]:
     """Read faults and rules from TOML: `[[faults]]` and `[[rules]]`.
 
     Raises:
-        ParameterError: it is no such TOML.
+        ParameterError: it is no such TOML, or a fault has no effect that there is.
     """
     try:
         tables = tomllib.loads(text)
         made = [Fault(**table) for table in tables.get("faults", [])]
         rules = [rule(table) for table in tables.get("rules", [])]
+        for fault in made:
+            fault_files.check(fault)
     except (tomllib.TOMLDecodeError, TypeError, AttributeError, RecursionError) as error:
         raise ParameterError("faults", str(error)[:200], hint="[[faults]] and [[rules]]") from error
     return made, rules
@@ -126,21 +127,11 @@ class Rule:
         """Write it as one line."""
         plain = Rule(name=self.name)
         given = [
-            f"{item.name}={getattr(self, item.name):{'g' if item.type is float else ''}}"
+            f"{item.name}={getattr(self, item.name):{'.12g' if item.type is float else ''}}"
             for item in fields(self)[1:]
             if getattr(self, item.name) != getattr(plain, item.name)
         ]
         return ";".join([self.name, *given])
-
-    def toml(self) -> str:
-        """Write it as a table of TOML, which `read` reads."""
-        pairs = (part.partition("=") for part in self.line().split(";")[1:])
-        numbers = ("times", "for_s", "p")
-        given = [
-            f"{name} = {value if name in numbers else json.dumps(value)}"
-            for name, _, value in pairs
-        ]
-        return "\n".join(["[[rules]]", f"name = {json.dumps(self.name)}", *given, ""])
 
 
 def rule(table: object) -> Rule:

@@ -143,6 +143,21 @@ def _events(change: Callable[[list[bytes], Reply], list[bytes]], stop: Stop | No
     return lambda reply: replace(reply, pieces=change(reply.pieces, reply), stop=stop)
 
 
+def _blown_up(size: int) -> Callable[[list[bytes], Reply], list[bytes]]:
+    """Make the second event so large: blanks in its data, or a comment of its own before it."""
+
+    def change(events: list[bytes], _: Reply) -> list[bytes]:
+        at = min(1, len(events) - 1)
+        large = events[at]
+        if large.startswith(b"data: "):
+            large = b"data: " + b" " * size + large[6:]
+        else:
+            large = b": " + b"x" * size + b"\n\n" + large
+        return [*events[:at], large, *events[at + 1 :]]
+
+    return change
+
+
 def _error(reply: Reply, *, named: bool) -> bytes:
     return streams.error_event(reply.answer, named=named) if reply.answer else b""
 
@@ -198,17 +213,13 @@ SPOILS: dict[str, Spoil] = {
         lambda events, _: [*events[:-1], events[-1][: len(events[-1]) // 2]]
     ),
     "stream_crlf": _events(lambda events, _: [event.replace(b"\n", b"\r\n") for event in events]),
-    "stream_big_event": _events(
-        lambda events, _: (
-            [events[0], b"data: " + b" " * (8 << 20) + events[1][6:], *events[2:]]
-            if events[1].startswith(b"data: ")
-            else [events[0], b": " + b"x" * (8 << 20) + b"\n\n", *events[1:]]
-        )
-    ),
+    "stream_no_done": _events(lambda events, _: events[:-1]),
+    "stream_big_event": _events(_blown_up(8 << 20)),
+    "stream_huge_event": _events(_blown_up(64 << 20)),
     "stream_comments": _events(lambda events, _: [b": note\n\n" + event for event in events]),
     "stream_bom": _events(lambda events, _: [b"\xef\xbb\xbf" + events[0], *events[1:]]),
     "stream_double_end": _events(lambda events, _: [*events, events[-1]]),
-    "stream_data_after_end": _events(lambda events, _: [*events, events[1]]),
+    "stream_data_after_end": _events(lambda events, _: [*events, events[min(1, len(events) - 1)]]),
     "stream_million_lines": _events(lambda events, _: [b":\n" * 1_000_000, *events]),
     "stream_invalid_utf8": _events(
         lambda events, _: [events[0], b"data: \xff\xfe\n\n", *events[1:]]
