@@ -105,7 +105,8 @@ class Job:
         self._left = len(runs)
         self._started = time.monotonic()
         self._threads = [
-            threading.Thread(target=self._run, args=[run], daemon=True) for run in runs
+            threading.Thread(target=self._run, args=[run, place], daemon=True)
+            for place, run in enumerate(runs)
         ]
         for thread in self._threads:
             thread.start()
@@ -131,8 +132,9 @@ class Job:
                 number = ctypes.c_ulong(thread.ident)
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(number, ctypes.py_object(SystemExit))
 
-    def _run(self, run: Callable[[], None]) -> None:
-        seed = f"{self._order['seed']} {self._order['cell']}"
+    def _run(self, run: Callable[[], None], place: int) -> None:
+        """Make calls in a thread, with a chance of its own: threads that draw alike are a herd."""
+        seed = f"{self._order['seed']} {self._order['cell']} {place}"
         self._context.chance.set(random.Random(seed))  # noqa: S311 (jitter of a trial)
         self._context.call.set((self.number, 0))
         with contextlib.suppress(SystemExit):

@@ -40,7 +40,7 @@ def _kind_of(call: Call) -> str:
         return "something without a text"
     if not call.outcome.text.strip():
         return "an empty text"
-    return "a web page" if _PAGE.match(call.outcome.text) else "a text that is not whole"
+    return "a web page" if _PAGE.match(call.outcome.text) else "a text that is not the answer"
 
 
 def _last(attempts: Sequence[Attempt]) -> str:

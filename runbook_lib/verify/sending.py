@@ -127,25 +127,28 @@ def without_pause(seen: Seen) -> Iterator[Fault]:
 
 
 def not_again(seen: Seen) -> Iterator[Fault]:
-    """Find a single attempt where sending again was the thing to do."""
+    """Find single attempts where sending again was the thing to do."""
     call, wanted = seen.call, seen.wanted
     if wanted.retry is not Retry.MUST or call.outcome.ending is not Ending.RAISED:
         return
     left = call.cell.deadline_s - call.seconds
-    if len(call.attempts) == 1 and left > policy.SLACK_S:
+    counts = {len(tries) for tries in call.by_model().values()}
+    if counts == {1} and left > policy.SLACK_S:
+        models = " on each model" if len(call.attempts) > 1 else ""
         yield Fault(
             kind=deviations.MISSING_RETRY,
             expected=wanted.words(),
-            seen=f"gave up after one attempt: {joined.told(call.attempts[0])}",
+            seen=f"gave up after one attempt{models}: {joined.told(call.attempts[0])}",
         )
 
 
 def wrong_model(seen: Seen) -> Iterator[Fault]:
     """Find a fallback that cannot help."""
     others = seen.call.fallbacks()
-    if seen.wanted.fallback is not Fallback.NEVER or not others:
+    earlier = [one for one in seen.call.attempts if others and one.number < others[0].number]
+    first = not earlier and seen.call.cell.calls > 1  # a breaker may have put it first
+    if seen.wanted.fallback is not Fallback.NEVER or not others or first:
         return
-    earlier = [one for one in seen.call.attempts if one.number < others[0].number]
     last = f" after {joined.told(earlier[-1])}" if earlier else " first"
     yield Fault(
         kind=deviations.WRONG_FALLBACK,
