@@ -135,15 +135,15 @@ def _check_all_is_seen(inner: Any) -> None:
 
 def _wrap(library: str, held: Any, settings: Settings) -> None:
     sync, stream, async_, async_stream = kinds(library)
+    # a transport can be both, as those for tests are; its client is one of them
+    make, held_stream = (async_, async_stream) if hasattr(held, "aclose") else (sync, stream)
 
     def wrapped(inner: Any) -> Any:
         if isinstance(inner, Recorded):
             inner.settings = settings
         if inner is None or isinstance(inner, Recorded):
             return inner
-        if hasattr(inner, "handle_async_request"):
-            return async_(inner, settings, async_stream)
-        return sync(inner, settings, stream)
+        return make(inner, settings, held_stream)
 
     setattr(held, _TRANSPORT, wrapped(getattr(held, _TRANSPORT)))
     mounts = getattr(held, _MOUNTS, None)

@@ -65,7 +65,8 @@ CHAT_STREAM = piece(CANARY) + piece(None, "stop", usage=USAGE) + b"data: [DONE]\
 class Server:
     """Answers each request with the next of its answers, the last one for ever.
 
-    An answer is bytes, or a list of bytes and the words "reset", "stall"; None closes at once.
+    An answer is bytes, or a list of bytes, seconds to wait, and the words "reset", "stall"; None
+    closes at once.
     """
 
     def __init__(self, answers: list[Any]) -> None:
@@ -109,6 +110,9 @@ class Server:
             if part == "stall":
                 self.ended.wait(5)
                 return False
+            if isinstance(part, float):
+                self.ended.wait(part)
+                continue
             held.sendall(part)
         return isinstance(answer, bytes) and b"Connection: close" not in answer
 

@@ -1,4 +1,4 @@
-"""Every attempt of the real SDKs is a line, over real sockets; the caller sees no difference."""
+"""Every kind of client is recorded as it is used: copies, loops, transports, hooks, sticky 429s."""
 
 import asyncio
 import json
@@ -6,252 +6,53 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recorder_kit import CANARY, CHAT_STREAM, KEY, chat, head, lines, piece, serving, stream
-from recorder_kit import whole as answer
+from recorder_kit import CHAT_STREAM, IDS, KEY, chat, lines, serving, stream, whole
+from recorder_sdks import (
+    SDKS,
+    TRIES,
+    Told,
+    anthropic,
+    ask,
+    ask_async,
+    close_async,
+    genai,
+    httpx,
+    httpx2,
+    make,
+    openai,
+)
 
 from runbook_lib import sources
+from runbook_lib.errors import ParameterError
 from runbook_lib.recorder import record
 
-openai = pytest.importorskip("openai")
-anthropic = pytest.importorskip("anthropic")
-genai = pytest.importorskip("google.genai")
-httpx = pytest.importorskip("httpx")
-httpx2 = pytest.importorskip("httpx2")
-
-ASKED = [{"role": "user", "content": CANARY}]
-MESSAGE = {
-    "id": "msg_1",
-    "type": "message",
-    "role": "assistant",
-    "model": "claude-x",
-    "content": [{"type": "text", "text": CANARY}],
-    "stop_reason": "end_turn",
-    "stop_sequence": None,
-    "usage": {"input_tokens": 12, "output_tokens": 3, "cache_read_input_tokens": 4},
-}
-GEMINI = {
-    "candidates": [
-        {"content": {"parts": [{"text": CANARY}], "role": "model"}, "finishReason": "STOP"}
-    ],
-    "usageMetadata": {"promptTokenCount": 12, "candidatesTokenCount": 3, "totalTokenCount": 15},
-    "modelVersion": "gemini-x",
-    "responseId": "g-1",
-}
-
-
-def _event(kind: str, **value: Any) -> bytes:
-    return f"event: {kind}\ndata: {json.dumps({'type': kind, **value})}\n\n".encode()
-
-
-MESSAGE_STREAM = (
-    _event("message_start", message={**MESSAGE, "content": [], "stop_reason": None})
-    + _event("content_block_start", index=0, content_block={"type": "text", "text": ""})
-    + _event("content_block_delta", index=0, delta={"type": "text_delta", "text": CANARY})
-    + _event("content_block_stop", index=0)
-    + _event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 3})
-    + _event("message_stop")
-)
-GEMINI_STREAM = b"data: " + json.dumps(GEMINI).encode() + b"\n\n"
-WHOLE = {
-    "openai": (chat(), CHAT_STREAM),
-    "anthropic": (json.dumps(MESSAGE).encode(), MESSAGE_STREAM),
-    "genai": (json.dumps(GEMINI).encode(), GEMINI_STREAM),
-}
-LONG = ("anthropic", "genai", "httpx")
-SDKS = ["openai", "httpx2", *(pytest.param(sdk, marks=pytest.mark.long) for sdk in LONG)]
-
-
-def make(sdk: str, url: str, *, is_async: bool) -> Any:
-    """Make a client of an SDK for a server."""
-    if sdk == "openai":
-        kind = openai.AsyncOpenAI if is_async else openai.OpenAI
-        return kind(base_url=f"{url}/v1", api_key=KEY, timeout=1)
-    if sdk == "anthropic":
-        kind = anthropic.AsyncAnthropic if is_async else anthropic.Anthropic
-        return kind(base_url=url, api_key=KEY, timeout=1)
-    if sdk == "genai":
-        retry = genai.types.HttpRetryOptions(attempts=3, initial_delay=0.01, max_delay=0.02)
-        options = genai.types.HttpOptions(base_url=url, timeout=1000, retry_options=retry)
-        return genai.Client(api_key=KEY, http_options=options)
-    library = httpx if sdk == "httpx" else httpx2
-    kind = library.AsyncClient if is_async else library.Client
-    return kind(base_url=url, timeout=1, headers={"Authorization": f"Bearer {KEY}"})
-
-
-def ask(sdk: str, client: Any, *, streaming: bool) -> Any:
-    """Ask as a user would; give what came, or the name of what was raised."""
-    try:
-        if sdk == "openai":
-            got = client.chat.completions.create(model="m-1", messages=ASKED, stream=streaming)
-            return [str(p) for p in got] if streaming else str(got)
-        if sdk == "anthropic":
-            got = client.messages.create(
-                model="m-1", max_tokens=5, messages=ASKED, stream=streaming
-            )
-            return [str(p) for p in got] if streaming else str(got)
-        if sdk == "genai":
-            if streaming:
-                parts = client.models.generate_content_stream(model="m-1", contents=CANARY)
-                return [p.text for p in parts]
-            return client.models.generate_content(model="m-1", contents=CANARY).text
-        body = {"model": "m-1", "messages": ASKED, "stream": streaming}
-        if streaming:
-            with client.stream("POST", "/v1/chat/completions", json=body) as got:
-                return got.status_code, b"".join(got.iter_raw())
-        got = client.post("/v1/chat/completions", json=body)
-    except Exception as error:  # noqa: BLE001 - foreign code; its kind is what is compared
-        return type(error).__name__
-    return got.status_code, got.content
-
-
-async def ask_async(sdk: str, client: Any, *, streaming: bool) -> Any:
-    """As `ask`."""
-    try:
-        if sdk in ("openai", "anthropic"):
-            more = {"max_tokens": 5} if sdk == "anthropic" else {}
-            create = client.messages.create if more else client.chat.completions.create
-            got = await create(model="m-1", messages=ASKED, stream=streaming, **more)
-            return [str(p) async for p in got] if streaming else str(got)
-        if sdk == "genai":
-            if streaming:
-                parts = await client.aio.models.generate_content_stream(
-                    model="m-1", contents=CANARY
-                )
-                return [p.text async for p in parts]
-            return (await client.aio.models.generate_content(model="m-1", contents=CANARY)).text
-        body = {"model": "m-1", "messages": ASKED, "stream": streaming}
-        if streaming:
-            async with client.stream("POST", "/v1/chat/completions", json=body) as got:
-                return got.status_code, b"".join([p async for p in got.aiter_raw()])
-        got = await client.post("/v1/chat/completions", json=body)
-    except Exception as error:  # noqa: BLE001 - foreign code; its kind is what is compared
-        return type(error).__name__
-    return got.status_code, got.content
+CAP = whole(429, b'{"code":"API_KEY_QUOTA_EXHAUSTED","message":"x"}')
+WINDOW = whole(429, b'{"error":{"type":"rate_limit_exceeded","message":"x"}}')
+LIMIT = whole(429, b'{"error":{"type":"rate_limit_error","message":"x"}}')
+KINDS = [pytest.param(False, id="sync"), pytest.param(True, id="async")]
 
 
 def run(
     sdk: str, url: str, *, is_async: bool, streaming: bool, path: Path | None, **options: Any
-) -> Any:
+) -> Told:
     """Make a client, record it where a path is given, and ask once."""
+    client = make(sdk, url, KEY, is_async=is_async)
+    if path is not None:
+        assert record(client, path, key_name="prod-web", **options) is client
     if not is_async:
-        client = make(sdk, url, is_async=False)
-        if path is not None:
-            assert record(client, path, key_name="prod-web", **options) is client
-        try:
-            return ask(sdk, client, streaming=streaming)
-        finally:
-            client.close()
+        told = ask(sdk, client, "x", {}, streaming=streaming)
+        client.close()
+        return told
 
-    async def inside() -> Any:
-        client = make(sdk, url, is_async=True)
-        if path is not None:
-            record(client, path, key_name="prod-web", **options)
-        try:
-            return await ask_async(sdk, client, streaming=streaming)
-        finally:
-            if sdk == "genai":
-                await client.aio.aclose()
-                client.close()
-            else:
-                await (client.aclose() if hasattr(client, "aclose") else client.close())
+    async def inside() -> Told:
+        told = await ask_async(sdk, client, "x", {}, streaming=streaming)
+        await close_async(sdk, client)
+        return told
 
     return asyncio.run(inside())
 
 
-def _answers(sdk: str, fault: str, *, streaming: bool) -> list[Any]:
-    plain, events = WHOLE.get(sdk, WHOLE["openai"])
-    good = stream(events) if streaming else answer(200, plain)
-    limit = b'{"error":{"type":"rate_limit_error","message":"slow"}}'
-    short = b"Content-Length: 900\r\nConnection: close\r\n\r\n" + plain[:40]
-    table: dict[str, list[Any]] = {
-        "good": [good],
-        "429-once": [answer(429, limit, b"retry-after-ms: 1\r\n"), good],
-        "503-once": [answer(503, b"<html>", b"retry-after-ms: 1\r\n", "text/html"), good],
-        "401": [answer(401, b'{"code":"INVALID_API_KEY","message":"no"}')],
-        "cut": [stream(events[: len(events) // 2]) if streaming else [head(200) + short]],
-        "reset": [[stream(events[:150]), "reset"] if streaming else [head(200) + short, "reset"]],
-        "stall": [[stream(events[:150]), "stall"] if streaming else [head(200) + short, "stall"]],
-        "error": [stream(b'data: {"error":{"type":"upstream_error","message":"x"}}\n\n')],
-        "empty": [
-            stream(b"" if sdk == "genai" else b": ping\n\n") if streaming else answer(200, b"{}")
-        ],
-        "garbage": [[b"\x00\x01 this is no HTTP\r\n\r\n"]],
-    }
-    return table[fault]
-
-
-FAULTS = [
-    *("good", "429-once", "401", "error", "empty"),
-    *(pytest.param(name, marks=pytest.mark.long) for name in ("503-once", "cut", "reset")),
-]
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("streaming", [False, True], ids=["whole", "stream"])
-@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
-@pytest.mark.parametrize("sdk", SDKS)
-def test_every_attempt_is_a_line_and_the_caller_sees_no_difference(
-    *, sdk: str, is_async: bool, streaming: bool, fault: str, tmp_path: Path
-) -> None:
-    """An attempt without a line is a question nobody can answer; a changed answer is a fault."""
-    path = tmp_path / "calls.jsonl"
-    answers = _answers(sdk, fault, streaming=streaming)
-    with serving(*answers) as server:
-        plain = run(sdk, server.url, is_async=is_async, streaming=streaming, path=None)
-        sent = server.seen
-    with serving(*answers) as server:
-        same = run(sdk, server.url, is_async=is_async, streaming=streaming, path=path)
-        assert server.seen == sent
-    assert same == plain
-    held = lines(path)
-    assert len(held) == sent
-    assert len({line["torouter.call.id"] for line in held}) == 1
-    assert [line["torouter.attempt"] for line in held] == list(range(1, sent + 1))
-    assert [line["http.request.resend_count"] for line in held] == list(range(sent))
-    for line in held:
-        assert line["http.response.header.x-request-id"] == ["6f1c-one", "req_two"]
-        assert line["http.response.header.x-client-request-id"] == ["c-three"]
-        assert line["gen_ai.request.model"] == "m-1"
-    text = path.read_text()
-    assert "canary" not in text
-    if fault == "429-once":
-        assert held[0]["torouter.error.code"] == "rate_limit_error"
-    if fault == "good":
-        assert held[0]["gen_ai.usage.output_tokens"] == 3
-        assert held[0].get("torouter.stream.end") == ("complete" if streaming else None)
-    if fault == "empty" and streaming:
-        assert held[0]["torouter.stream.end"] == "empty"
-    if fault == "error":
-        assert held[0]["torouter.error.code"] == "upstream_error"
-        assert held[0]["torouter.stream.end"] == "error_event"
-    if fault == "cut" and streaming:
-        assert held[0]["torouter.stream.end"] == "truncated"
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("fault", ["stall", "garbage"])
-@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
-@pytest.mark.parametrize("sdk", ["openai", "anthropic", "httpx", "httpx2"])
-def test_what_never_comes_whole_is_a_line(
-    *, sdk: str, is_async: bool, fault: str, tmp_path: Path
-) -> None:
-    """A stream that stops and an answer that is no HTTP raise the same as ever."""
-    path = tmp_path / "calls.jsonl"
-    seen = []
-    for place in (None, path):
-        with serving(*_answers(sdk, fault, streaming=True)) as server:
-            got = run(sdk, server.url, is_async=is_async, streaming=True, path=place)
-            seen.append((got, server.seen))
-    assert seen[0] == seen[1]
-    held = lines(path)
-    assert len(held) == seen[1][1]
-    kind = "ReadTimeout" if fault == "stall" else "RemoteProtocolError"
-    assert {line["error.type"] for line in held} == {kind}
-    end = "timeout" if fault == "stall" else None
-    assert {line.get("torouter.stream.end") for line in held} == {end}
-
-
-@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("is_async", KINDS)
 @pytest.mark.parametrize("sdk", SDKS)
 def test_a_refused_connection_is_a_line(*, sdk: str, is_async: bool, tmp_path: Path) -> None:
     """Hooks of the client never see what got no answer."""
@@ -260,34 +61,210 @@ def test_a_refused_connection_is_a_line(*, sdk: str, is_async: bool, tmp_path: P
         url = server.url
     run(sdk, url, is_async=is_async, streaming=False, path=path)
     held = lines(path)
-    assert held
+    assert len(held) == (1 if sdk.startswith("httpx") else TRIES)
     assert all("http.response.status_code" not in line for line in held)
     assert {line["error.type"] for line in held} == {"ConnectError"}
 
 
-@pytest.mark.parametrize("sdk", ["openai", "anthropic"])
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("is_async", KINDS)
+@pytest.mark.parametrize("sdk", SDKS)
 def test_a_sticky_429_is_stopped_only_when_asked(
-    *, sdk: str, streaming: bool, tmp_path: Path
+    *, sdk: str, is_async: bool, streaming: bool, tmp_path: Path
 ) -> None:
-    """The SDKs send a spent cap again and again; stopping that changes what is sent."""
-    body = b'{"code":"API_KEY_QUOTA_EXHAUSTED","message":"x"}'
-    for stop, sent in ((False, 3), (True, 1)):
+    """The SDKs send a spent cap again and again; stopped, they raise the same, only sooner."""
+    obeys = sdk in ("openai", "responses", "anthropic")
+    again = 1 if sdk.startswith("httpx") else TRIES
+    told = {}
+    for stop in (False, True):
         path = tmp_path / f"{stop}.jsonl"
-        with serving(answer(429, body, b"retry-after-ms: 1\r\n")) as server:
-            got = run(
-                sdk,
-                server.url,
-                is_async=False,
-                streaming=streaming,
-                path=path,
-                stop_sticky=stop,
+        with serving(CAP) as server:
+            told[stop] = run(
+                sdk, server.url, is_async=is_async, streaming=streaming, path=path, stop_sticky=stop
             )
-            assert server.seen == sent
-        assert got == "RateLimitError"
+            assert server.seen == (1 if stop and obeys else again)
         held = lines(path)
-        assert [line.get("torouter.stopped_retry", False) for line in held] == [stop] * sent
+        marked = stop and sdk != "genai"  # its SDK does not know the header
+        assert [line.get("torouter.stopped_retry", False) for line in held] == [marked] * len(held)
         assert {line["torouter.error.code"] for line in held} == {"API_KEY_QUOTA_EXHAUSTED"}
+    if sdk.startswith("httpx"):
+        assert ("x-should-retry", "false") in told[True].parts
+        told[True].parts.remove(("x-should-retry", "false"))
+    assert told[True] == told[False]
+
+
+@pytest.mark.parametrize(
+    ("body", "sent"),
+    [pytest.param(WINDOW, 1, id="window"), pytest.param(LIMIT, TRIES, id="rate-limit")],
+)
+def test_only_what_waiting_cannot_cure_is_stopped(body: bytes, sent: int, tmp_path: Path) -> None:
+    """A rate limit passes in a second: its retry is right and stays."""
+    with serving(body) as server:
+        path = tmp_path / "calls.jsonl"
+        run("openai", server.url, is_async=False, streaming=True, path=path, stop_sticky=True)
+        assert server.seen == sent
+
+
+@pytest.mark.parametrize("sdk", ["openai", "anthropic"])
+def test_copies_of_a_client_are_recorded(sdk: str, tmp_path: Path) -> None:
+    """`with_options` and `copy` are how an SDK's user changes one call."""
+    path = tmp_path / "calls.jsonl"
+    with serving(LIMIT) as server:
+        client = make(sdk, server.url, KEY, is_async=False)
+        before = client.with_options(max_retries=0)
+        record(client, path)
+        for copy in (before, client.with_options(max_retries=0), client.copy(max_retries=0)):
+            ask(sdk, copy, "x", {}, streaming=False)
+        client.close()
+    assert len(lines(path)) == server.seen == 3
+
+
+def test_a_client_that_is_recorded_again_takes_the_new_names(tmp_path: Path) -> None:
+    """A cell of a notebook is run twice: no line is doubled, and the last word counts."""
+    with serving(whole(200, chat())) as server, httpx2.Client(base_url=server.url) as client:
+        record(client, tmp_path / "first.jsonl", key_name="old")
+        record(record(client, tmp_path / "calls.jsonl", key_name="old"), tmp_path / "calls.jsonl")
+        record(client, tmp_path / "calls.jsonl", key_name="new")
+        ask("httpx2", client, "x", {}, streaming=False)
+    assert not (tmp_path / "first.jsonl").exists()
+    (line,) = lines(tmp_path / "calls.jsonl")
+    assert line["torouter.key.name"] == "new"
+
+
+@pytest.mark.parametrize("is_async", KINDS)
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+def test_transports_mounts_and_proxies_of_the_user_stay(
+    *, library: Any, is_async: bool, tmp_path: Path
+) -> None:
+    """Whatever way a request takes, it is recorded on it."""
+    path = tmp_path / "calls.jsonl"
+    base = library.AsyncHTTPTransport if is_async else library.HTTPTransport
+    passed = []
+
+    class Own(base):  # type: ignore[misc, valid-type]
+        """A transport that a user wrote."""
+
+        def handle_request(self, request: Any) -> Any:
+            passed.append(request.url.path)
+            return super().handle_request(request)
+
+        async def handle_async_request(self, request: Any) -> Any:
+            passed.append(request.url.path)
+            return await super().handle_async_request(request)
+
+    with serving(whole(200, chat())) as server:
+        kind = library.AsyncClient if is_async else library.Client
+        client = record(
+            kind(transport=Own(), mounts={"all://mounted": base(proxy=server.url)}), path
+        )
+        proxied = record(kind(proxy=server.url, trust_env=False), path)
+        asked = [
+            (client, f"{server.url}/own"),
+            (client, "http://mounted/mount"),
+            (proxied, "http://elsewhere/proxy"),
+        ]
+        got: list[int] = []
+        if is_async:
+
+            async def inside() -> None:
+                for held, url in asked:
+                    got.append((await held.get(url)).status_code)
+                await client.aclose()
+                await proxied.aclose()
+
+            asyncio.run(inside())
+        else:
+            got += [held.get(url).status_code for held, url in asked]
+            client.close()
+            proxied.close()
+    assert got == [200] * 3
+    assert passed == ["/own"]
+    assert [line["url.path"] for line in lines(path)] == ["/own", "/mount", "/proxy"]
+
+
+def test_an_answer_of_a_test_transport_is_a_line(tmp_path: Path) -> None:
+    """Tests of a user's code run on answers that were never sent."""
+    path = tmp_path / "calls.jsonl"
+    answer = httpx2.Response(200, json=json.loads(chat()), headers={"x-request-id": "made"})
+    transport = httpx2.MockTransport(lambda _: answer)
+    with record(httpx2.Client(transport=transport), path) as client:
+        assert client.post("http://made/v1/chat/completions", json={"model": "m"}).json()["id"]
+    (line,) = lines(path)
+    assert line["http.response.header.x-request-id"] == ["made"]
+    assert line["gen_ai.usage.output_tokens"] == 3
+
+
+def test_hooks_of_the_user_keep_working(tmp_path: Path) -> None:
+    """A hook may read the answer, and it still reaches the caller and the log."""
+    path, seen = tmp_path / "calls.jsonl", []
+
+    def after(response: Any) -> None:
+        seen.append((response.status_code, response.read()))
+
+    hooks = {"request": [lambda request: seen.append(request.method)], "response": [after]}
+    with serving(whole(200, chat())) as server:
+        client = record(httpx2.Client(base_url=server.url, event_hooks=hooks), path)
+        got = client.post("/v1/chat/completions", json={"model": "m"})
+        client.close()
+    assert seen == ["POST", (200, got.content)]
+    assert lines(path)[0]["gen_ai.usage.output_tokens"] == 3
+
+
+def test_a_closed_client_stays_closed(tmp_path: Path) -> None:
+    """Nothing is sent, so there is nothing to record; the error is the library's own."""
+    client = httpx2.Client()
+    client.close()
+    record(client, tmp_path / "calls.jsonl")
+    with pytest.raises(RuntimeError, match="closed"):
+        client.get("http://127.0.0.1:9/")
+    assert not (tmp_path / "calls.jsonl").exists()
+
+
+def test_google_clients_are_recorded_in_every_loop(tmp_path: Path) -> None:
+    """They make a client of their own for each event loop, also after they were recorded."""
+    path = tmp_path / "calls.jsonl"
+    with serving(whole(200, b'{"candidates":[]}', b"Connection: close\r\n")) as server:
+        client = make("genai", server.url, KEY, is_async=True)
+        asyncio.run(ask_async("genai", client, "before", {}, streaming=False))
+        record(client, path)
+        record(client.aio, path)
+        for name in "ab":
+            asyncio.run(ask_async("genai", client, name, {}, streaming=False))
+        ask("genai", client, "sync", {}, streaming=False)
+        client.close()
+    assert server.seen == 4
+    assert len(lines(path)) == 3
+
+
+@pytest.mark.parametrize(
+    ("way", "library"),
+    [("_use_aiohttp", "aiohttp"), ("_use_google_auth_sync", "requests")],
+)
+def test_a_client_that_goes_around_httpx_is_refused(
+    way: str, library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls that are silently not recorded would be missed only when they are needed."""
+    client = genai.Client(api_key=KEY)
+    monkeypatch.setattr(client._api_client, way, lambda: True)
+    with pytest.raises(ParameterError, match=f"google-genai over {library}.*client=httpx"):
+        record(client, tmp_path / "calls.jsonl")
+    client.close()
+
+
+def test_the_way_out_of_aiohttp_works(tmp_path: Path) -> None:
+    """What the message says must be enough."""
+    pytest.importorskip("aiohttp")
+    options = genai.types.HttpOptions(httpx_async_client=httpx.AsyncClient())
+    with pytest.raises(ParameterError, match="aiohttp"):
+        record(genai.Client(api_key=KEY), tmp_path / "calls.jsonl")
+    record(genai.Client(api_key=KEY, http_options=options), tmp_path / "calls.jsonl")
+
+
+@pytest.mark.parametrize("thing", [object(), openai, None], ids=["object", "module", "none"])
+def test_what_holds_no_client_is_refused(thing: Any, tmp_path: Path) -> None:
+    """A wrong argument is said at once, not by an empty log a week later."""
+    with pytest.raises(ParameterError, match="client="):
+        record(thing, tmp_path / "calls.jsonl")
 
 
 def test_the_log_is_read_without_a_map(tmp_path: Path) -> None:
@@ -295,8 +272,7 @@ def test_the_log_is_read_without_a_map(tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
     path = tmp_path / "calls.jsonl"
-    limit = answer(429, b'{"code":"API_KEY_QUOTA_EXHAUSTED"}', b"retry-after-ms: 1\r\n")
-    with serving(limit, stream(CHAT_STREAM)) as server:
+    with serving(CAP, stream(CHAT_STREAM)) as server:
         run("openai", server.url, is_async=False, streaming=True, path=path)
     staging = tmp_path / "staging"
     staging.mkdir()
@@ -312,37 +288,42 @@ def test_the_log_is_read_without_a_map(tmp_path: Path) -> None:
     assert {row["key_name"] for row in rows} == {"prod-web"}
 
 
-def test_a_stream_left_early_is_cancelled(tmp_path: Path) -> None:
-    """Who leaves a stream is billed for all of it: the line must say that it was left."""
+def test_redirects_belong_to_their_call(tmp_path: Path) -> None:
+    """Where a call is sent on, every place it passes is an attempt of the one call."""
     path = tmp_path / "calls.jsonl"
-    with serving([stream(piece("a") * 3), "stall"]) as server:
-        client = record(make("openai", server.url, is_async=False), path)
-        got = client.chat.completions.create(model="m-1", messages=ASKED, stream=True)
-        next(iter(got))
-        got.close()
+    moved = b"HTTP/1.1 307 X\r\nLocation: /v1/other\r\nContent-Length: 0\r\n" + IDS + b"\r\n"
+    with serving(moved, moved, whole(503, b"{}"), whole(200, chat())) as server:
+        client = record(make("openai", server.url, KEY, is_async=False), path)
+        client.chat.completions.create(model="m-1", messages=[])
         client.close()
-    assert lines(path)[0]["torouter.stream.end"] == "cancelled"
+    held = lines(path)
+    assert [line["torouter.attempt"] for line in held] == [1, 2, 3, 4]
+    assert [line["http.request.resend_count"] for line in held] == [0, 0, 0, 1]
+    assert {line["torouter.call.id"] for line in held} == {held[0]["torouter.call.id"]}
+    assert {line["gen_ai.request.model"] for line in held} == {"m-1"}
 
 
-def test_a_cancelled_task_stays_cancelled(tmp_path: Path) -> None:
-    """Cancelling must go through, before the answer and in the middle of a stream."""
+def test_what_is_sent_again_much_later_is_another_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check that fails every hour is not one call with a thousand attempts."""
     path = tmp_path / "calls.jsonl"
+    with serving(whole(503, b"{}")) as server, httpx2.Client(base_url=server.url) as client:
+        record(client, path)
+        for soon in (120.0, 0.0):
+            monkeypatch.setattr("runbook_lib.recorder.calls._SOON_S", soon)
+            for _ in range(2):
+                client.post("/v1/chat/completions", json={"model": "m"})
+    assert [line["torouter.attempt"] for line in lines(path)] == [1, 2, 1, 1]
 
-    async def inside(url: str) -> None:
-        client = record(make("httpx2", url, is_async=True), path)
-        task = asyncio.create_task(ask_async("httpx2", client, streaming=True))
-        while server.seen == 0:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.05)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        await client.aclose()
 
-    with serving(["stall"]) as server:
-        asyncio.run(inside(server.url))
-    with serving([stream(piece("a")), "stall"]) as server:
-        asyncio.run(inside(server.url))
-    first, second = lines(path)
-    assert first["error.type"] == second["error.type"] == "CancelledError"
-    assert second["torouter.stream.end"] == "cancelled"
+def test_sdks_can_share_a_client(tmp_path: Path) -> None:
+    """One HTTP client under two SDKs is recorded once."""
+    path = tmp_path / "calls.jsonl"
+    with serving(CAP) as server, httpx2.Client(trust_env=False) as shared:
+        options = {"api_key": KEY, "http_client": shared, "max_retries": 0}
+        first = record(openai.OpenAI(base_url=f"{server.url}/v1", **options), path)
+        second = record(anthropic.Anthropic(base_url=server.url, **options), path)
+        ask("openai", first, "x", {}, streaming=False)
+        ask("anthropic", second, "x", {}, streaming=False)
+    assert len(lines(path)) == server.seen == 2

@@ -50,6 +50,8 @@ def write(number):
     for at in range(int(count)):
         size = (at * 37 + number * 411) % 3000
         log.write(json.dumps({"writer": f"{name}/{number}", "at": at, "pad": "x" * size}))
+        if at == number == 0:
+            print(flush=True)
 
 held = [threading.Thread(target=write, args=(number,)) for number in range(int(threads))]
 for thread in held:
@@ -60,19 +62,19 @@ FOR_EVER = 10**9
 
 def _writing(path: Path, name: int, *, count: int, **how: Any) -> subprocess.Popen[bytes]:
     asked = (path, name, how["threads"], count, how["max_bytes"], how["daily"])
-    return subprocess.Popen([sys.executable, "-c", WRITER, *map(str, asked)])
+    command = [sys.executable, "-c", WRITER, *map(str, asked)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE)
 
 
-def _kill(process: subprocess.Popen[bytes], folder: Path) -> None:
-    """Kill a writer at some instant of its writing."""
-    name = f'"{process.args[4]}/'.encode()  # type: ignore[index]
-    while not any(name in file.read_bytes() for file in folder.glob("*.jsonl")):
-        assert process.poll() is None
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a writer in the middle of its writing."""
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"\n"
     process.kill()
-    process.wait()
+    process.communicate()
 
 
-FEW, HUNDRED = (3, 1, 3, 60), (20, 10, 5, 200)
+FEW, HUNDRED = (3, 1, 3, 60), (20, 10, 5, 500)
 
 
 @pytest.mark.parametrize(
@@ -101,12 +103,13 @@ def test_writers_that_are_killed_cost_at_most_their_last_line(
     doomed = [_writing(path, number, count=FOR_EVER, **how) for number in range(killed)]
     others = [_writing(path, number, count=count, **how) for number in range(killed, processes)]
     for process in doomed:
-        _kill(process, tmp_path)
+        _kill(process)
         if aside == "by-day":
             with suppress(FileNotFoundError):
                 os.utime(path, (86_400, 86_400))
     for process in others:
-        assert process.wait() == 0
+        process.communicate()
+        assert process.returncode == 0
     files = list(tmp_path.glob("*.jsonl"))
     assert (len(files) > 1) is (aside != "one-file")
     alive = {f"{at}/{thread}" for at in range(killed, processes) for thread in range(threads)}
