@@ -10,13 +10,13 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from runbook_lib.errors import InputError, UnknownSourceError
-from runbook_lib.sources.intake import Intake
-from runbook_lib.sources.opened import Opened, opened, safe_name
+from runbook_lib.sources.intake import Intake, Source
+from runbook_lib.sources.opened import opened, safe_name
 from runbook_lib.sources.places import places
 
 __all__ = ["files", "places", "read"]
 
-_Reader = Callable[..., Intake]
+_Reader = Callable[[Source], Intake]
 
 
 def files(paths: Iterable[str | Path]) -> list[Path]:
@@ -69,48 +69,41 @@ def read(
         from runbook_lib.sources.field_map import check as check_map
 
         check_map(field_map)
-    with opened(path, staging, name=name) as source:
+    with opened(path, staging, name=name) as file:
+        source = Source(
+            path=file.path,
+            staging=staging,
+            source_file=file.source_file,
+            account=account,
+            zone=zone,
+        )
         try:
-            intake = _read(source, staging, account=account, field_map=field_map, zone=zone)
+            intake = _read(source, field_map)
         except MemoryError:
             raise InputError(safe_name(path), "is too large", hint="split it") from None
-        digest = source.digest()
-    return [replace(intake, sha256=digest, notes=(*source.notes, *intake.notes))]
+        digest = file.digest()
+    return [replace(intake, sha256=digest, notes=(*file.notes, *intake.notes))]
 
 
-def _read(
-    source: Opened,
-    staging: Path,
-    *,
-    account: str,
-    field_map: Mapping[str, str] | None,
-    zone: ZoneInfo | None,
-) -> Intake:
-    from runbook_lib.sources import sniff
+def _read(source: Source, field_map: Mapping[str, str] | None) -> Intake:
+    from runbook_lib.sources import call_logs, sniff
 
     kind = sniff.kind_of(source.path, source.source_file)
     if kind == "settings":
-        return _settings(source, account)
-    rest = {"field_map": field_map} if kind == "call log" else {}
-    return _reader(kind)(
-        source.path,
-        staging,
-        source_file=source.source_file,
-        account=account,
-        zone=zone,
-        **rest,
-    )
+        return _settings(source)
+    if kind == "call log":
+        return call_logs.read(source, field_map=field_map)
+    return _reader(kind)(source)
 
 
 def _reader(kind: str) -> _Reader:
     """Load the reader of a kind of file."""
-    from runbook_lib.sources import audit, call_logs, gateway_answers, own_tables, refusals
+    from runbook_lib.sources import audit, gateway_answers, own_tables, refusals
 
     if kind in ("usage export", "usage list"):
         return _usage_reader(kind)
     readers: dict[str, _Reader] = {
         "refusals": refusals.read,
-        "call log": call_logs.read,
         "audit": audit.read,
         "key state": gateway_answers.read,
         "table": own_tables.read,
@@ -124,7 +117,7 @@ def _usage_reader(kind: str) -> _Reader:
     return usage_export.read if kind == "usage export" else usage_list.read
 
 
-def _settings(source: Opened, account: str) -> Intake:
+def _settings(source: Source) -> Intake:
     """Take note of the console's public settings: they hold no rows."""
     from runbook_lib.sources import lines
 
@@ -137,6 +130,6 @@ def _settings(source: Opened, account: str) -> Intake:
         kind="console settings",
         table="key_state",
         source_file=source.source_file,
-        account=account,
+        account=source.account,
         notes=(f"version {safe_name(version)}, server time zone {safe_name(zone)}",),
     )

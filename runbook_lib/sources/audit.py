@@ -11,7 +11,7 @@ from runbook_lib.errors import RecordError
 from runbook_lib.schema import AUDIT
 from runbook_lib.sources import call_values, csv_rows
 from runbook_lib.sources.csv_rows import CsvRow
-from runbook_lib.sources.intake import Intake
+from runbook_lib.sources.intake import Intake, Source
 from runbook_lib.sources.own_tables import moment, take
 from runbook_lib.sources.stage import Stage, clean
 
@@ -43,22 +43,11 @@ def is_audit(names: list[str]) -> bool:
     return {"ts", "action"} <= found and len(found & _ABOUT) >= 2
 
 
-def read(
-    path: Path,
-    staging: Path,
-    *,
-    source_file: str,
-    account: str = "",
-    zone: ZoneInfo | None = None,
-) -> Intake:
+def read(source: Source) -> Intake:
     """Read one audit log.
 
     Args:
-        path: Plain CSV file, columns as in the family's table; any order, others are left out.
-        staging: Folder for the Parquet file.
-        source_file: Name of the file as given.
-        account: Account the rows belong to.
-        zone: Zone of times without an offset, which are refused without it.
+        source: Plain CSV file, columns as in the family's table; any order, others are left out.
 
     Returns:
         What was read. `change` keeps the name, caps, lists and expiry that an act set and nothing
@@ -69,11 +58,11 @@ def read(
 
     Source: contract §9 (M); the documented audit log has no known format (?).
     """
-    names = _names_of_ids(path, source_file)
-    stage = Stage(AUDIT, staging, kind="audit log", source_file=source_file, account=account)
+    names = _names_of_ids(source.path, source.source_file)
+    stage = Stage(AUDIT, source, kind="audit log")
     with stage:
-        for row in csv_rows.rows(path, source_file):
-            take(stage, row, lambda row: _fields(row, names, zone))
+        for row in csv_rows.rows(source.path, source.source_file):
+            take(stage, row, lambda row: _fields(row, names, source.zone))
     return stage.finish()
 
 

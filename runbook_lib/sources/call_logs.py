@@ -20,7 +20,7 @@ from runbook_lib.schema import CALLS
 from runbook_lib.sources import call_forms, field_map, lines, wrapped
 from runbook_lib.sources.call_rows import Rows
 from runbook_lib.sources.field_map import FieldMap
-from runbook_lib.sources.intake import Intake
+from runbook_lib.sources.intake import Intake, Source
 from runbook_lib.sources.stage import Stage
 from runbook_lib.sources.wrapped import Line, Unwrapped
 
@@ -59,23 +59,11 @@ class _Look:
             self.samples.append(value)
 
 
-def read(
-    path: Path,
-    staging: Path,
-    *,
-    source_file: str,
-    account: str = "",
-    zone: ZoneInfo | None = None,
-    field_map: Mapping[str, str] | None = None,
-) -> Intake:
+def read(source: Source, *, field_map: Mapping[str, str] | None = None) -> Intake:
     """Read one call log.
 
     Args:
-        path: Plain file of JSON lines, a JSON document of spans, or a JSON list of records.
-        staging: Folder for the Parquet file.
-        source_file: Name of the file as given.
-        account: Account the rows belong to.
-        zone: Zone of times without an offset, which are refused without it.
+        source: Plain file of JSON lines, a JSON document of spans, or a JSON list of records.
         field_map: Column of `calls` → dotted field, over the guess; for logs of unknown make.
 
     Returns:
@@ -85,21 +73,15 @@ def read(
         UnknownSourceError: no line is a call.
         InputError: *field_map* names a field that no line has.
     """
-    whole = _as_one_document(path, source_file)
-    look = _look(_lines(path, whole, Unwrapped()), to_the_end=bool(field_map))
-    guessed = _guess(look, field_map or {}, source_file)
+    whole = _as_one_document(source.path, source.source_file)
+    look = _look(_lines(source.path, whole, Unwrapped()), to_the_end=bool(field_map))
+    guessed = _guess(look, field_map or {}, source.source_file)
     if not look.forms and guessed is None:
-        raise UnknownSourceError(source_file, _looks_like(look))
-    stage = Stage(
-        CALLS,
-        staging,
-        kind=KINDS[look.forms.most_common(1)[0][0] if look.forms else ""],
-        source_file=source_file,
-        account=account,
-    )
-    reader, around = _Reader(stage, look, guessed, zone), Unwrapped()
+        raise UnknownSourceError(source.source_file, _looks_like(look))
+    stage = Stage(CALLS, source, kind=KINDS[look.forms.most_common(1)[0][0] if look.forms else ""])
+    reader, around = _Reader(stage, look, guessed, source.zone), Unwrapped()
     with stage:
-        for line in _lines(path, whole, around):
+        for line in _lines(source.path, whole, around):
             reader.take(line)
     if around.counts:
         stage.notes.append(wrapped.note(around.counts))

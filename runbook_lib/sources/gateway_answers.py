@@ -18,7 +18,7 @@ from runbook_lib.errors import InputError, RecordError
 from runbook_lib.schema import KEY_STATE
 from runbook_lib.sources import call_values
 from runbook_lib.sources.call_forms import code_of
-from runbook_lib.sources.intake import Intake
+from runbook_lib.sources.intake import Intake, Source
 from runbook_lib.sources.own_tables import moment
 from runbook_lib.sources.stage import Stage, clean
 
@@ -26,22 +26,11 @@ Fields = dict[str, object]
 _NAME = re.compile(r"(?:v1_)?(usage|models)_(.+)\.json(?:\.gz)?")
 
 
-def read(
-    path: Path,
-    staging: Path,
-    *,
-    source_file: str,
-    account: str = "",
-    zone: ZoneInfo | None = None,
-) -> Intake:
+def read(source: Source) -> Intake:
     """Read one live answer for one key.
 
     Args:
-        path: Plain JSON file.
-        staging: Folder for the Parquet file.
-        source_file: Name of the file as given; it may name the key.
-        account: Account the key belongs to.
-        zone: Zone of times without an offset, which are refused without it.
+        source: Plain JSON file; its name may name the key.
 
     Returns:
         One row a window of the key, one for a list of models or a refusal. Amounts are rounded to
@@ -52,16 +41,10 @@ def read(
 
     Source: contract §7 (M).
     """
-    document = _load(path, source_file)
-    stage = Stage(
-        KEY_STATE,
-        staging,
-        kind="live answer of a key",
-        source_file=source_file,
-        account=account,
-    )
+    document = _load(source.path, source.source_file)
+    stage = Stage(KEY_STATE, source, kind="live answer of a key")
     try:
-        fields = list(_rows(document, source_file, zone))
+        fields = list(_rows(document, source.source_file, source.zone))
     except RecordError as error:
         stage.reject(1, None, error)
         fields = []
@@ -70,6 +53,22 @@ def read(
     if fields and fields[0].get("key_name") is None:
         stage.notes.append("nothing names its key; save it as v1_usage_<key>.json")
     return stage.finish()
+
+
+def fields_of(document: Mapping[str, Any], *, source_file: str) -> list[Fields]:
+    """Read one answer that is held in memory, as it came or wrapped.
+
+    Args:
+        document: The answer, its numbers as Decimal.
+        source_file: Name it would have as a file; it may name the question and the key.
+
+    Returns:
+        Fields of `key_state`, one a window of the key; `source_file` and `row_number` left out.
+
+    Raises:
+        RecordError: a time or an amount cannot be used.
+    """
+    return list(_rows(document, source_file, None))
 
 
 def _load(path: Path, source_file: str) -> dict[str, Any]:

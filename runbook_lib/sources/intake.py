@@ -8,9 +8,29 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 MOST_OWNERS = 20
 """Accounts or users of one file that are kept apart by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One input as its reader gets it.
+
+    Attributes:
+        path: A plain local file, unpacked.
+        staging: Folder for what is made of it.
+        source_file: What rows and messages call it.
+        account: Account the rows belong to; empty where there is one.
+        zone: Zone of times without an offset, which are refused without it.
+    """
+
+    path: Path
+    staging: Path
+    source_file: str
+    account: str = ""
+    zone: ZoneInfo | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

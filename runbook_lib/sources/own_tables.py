@@ -4,14 +4,13 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from runbook_lib import clock, money, redact
 from runbook_lib.errors import InputError, RecordError
 from runbook_lib.schema import BUDGET, KEYS, LEDGER, PLANNED, PRICES, Column, Table
 from runbook_lib.sources import call_values, csv_rows
-from runbook_lib.sources.intake import Intake
+from runbook_lib.sources.intake import Intake, Source
 from runbook_lib.sources.stage import Stage, clean
 
 _KINDS = {
@@ -63,22 +62,11 @@ def is_owner(name: str) -> bool:
     return csv_rows.norm(name) in _OWNERS
 
 
-def read(
-    path: Path,
-    staging: Path,
-    *,
-    source_file: str,
-    account: str = "",
-    zone: ZoneInfo | None = None,
-) -> Intake:
+def read(source: Source) -> Intake:
     """Read one table of the user; which one, its header tells.
 
     Args:
-        path: Plain CSV file with a header.
-        staging: Folder for the Parquet file.
-        source_file: Name of the file as given.
-        account: Account the rows belong to.
-        zone: Zone of times without an offset, which are refused without it.
+        source: Plain CSV file with a header.
 
     Returns:
         What was read; a row with a value that does not convert is rejected whole.
@@ -86,18 +74,12 @@ def read(
     Raises:
         InputError: the header is that of no table, or names a column twice.
     """
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
+    with source.path.open(encoding="utf-8-sig", errors="replace") as file:
         names = csv_rows.header(file.readline())
     table = table_of(names)
     if table is None:
-        raise InputError(source_file, "has the header of no table", hint="see its columns")
-    stage = Stage(
-        table,
-        staging,
-        kind=_KINDS[table.name],
-        source_file=source_file,
-        account=account,
-    )
+        raise InputError(source.source_file, "has the header of no table", hint="see its columns")
+    stage = Stage(table, source, kind=_KINDS[table.name])
     columns = {csv_rows.norm(c.name): c for c in table.columns if c.name not in _FILLED}
     unknown = [name for name in names if csv_rows.norm(name) not in columns]
     if unknown:
@@ -105,8 +87,8 @@ def read(
         stage.notes.append(f"unknown columns are left out: {shown}")
     owners = [name for name in names if is_owner(name)]
     with stage:
-        for row in csv_rows.rows(path, source_file):
-            take(stage, row, lambda row: _fields(table, columns, row.cells, zone))
+        for row in csv_rows.rows(source.path, source.source_file):
+            take(stage, row, lambda row: _fields(table, columns, row.cells, source.zone))
             for name in owners:
                 stage.owner(name, row.cells.get(csv_rows.norm(name)))
     return stage.finish()

@@ -1,14 +1,13 @@
 """Read the console's list of failed requests, which has no ids (contract §7)."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from runbook_lib.errors import InputError, RecordError
 from runbook_lib.schema import REFUSALS
 from runbook_lib.sources import call_values, lines
-from runbook_lib.sources.intake import Intake
+from runbook_lib.sources.intake import Intake, Source
 from runbook_lib.sources.own_tables import moment
 from runbook_lib.sources.stage import Stage, clean
 
@@ -24,22 +23,11 @@ _TEXTS = {
 }
 
 
-def read(
-    path: Path,
-    staging: Path,
-    *,
-    source_file: str,
-    account: str = "",
-    zone: ZoneInfo | None = None,
-) -> Intake:
+def read(source: Source) -> Intake:
     """Read one answer of the console's list of failed requests.
 
     Args:
-        path: Plain JSON file: the list's envelope, one page or several joined.
-        staging: Folder for the Parquet file.
-        source_file: Name of the file as given.
-        account: Account the rows belong to.
-        zone: Zone of times without an offset, which are refused without it.
+        source: Plain JSON file: the list's envelope, one page or several joined.
 
     Returns:
         What was read. Messages are left out: nothing may be decided by them.
@@ -49,20 +37,14 @@ def read(
 
     Source: contract §7 (M).
     """
-    items, total = list_of(lines.document(path, source_file), source_file)
-    stage = Stage(
-        REFUSALS,
-        staging,
-        kind="list of failed requests",
-        source_file=source_file,
-        account=account,
-    )
+    items, total = list_of(lines.document(source.path, source.source_file), source.source_file)
+    stage = Stage(REFUSALS, source, kind="list of failed requests")
     if total is not None and total > len(items):
         stage.notes.append(f"holds {len(items)} of {total} rows: fetch the other pages too")
     with stage:
         for number, item in enumerate(items, start=1):
             try:
-                fields = _fields(item, zone)
+                fields = _fields(item, source.zone)
             except RecordError as error:
                 stage.reject(number, None, error)
                 continue

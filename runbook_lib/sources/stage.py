@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from runbook_lib import redact
 from runbook_lib.errors import RecordError
 from runbook_lib.schema import SQL_TYPES, Table
-from runbook_lib.sources.intake import MOST_OWNERS, Intake, Reject
+from runbook_lib.sources.intake import MOST_OWNERS, Intake, Reject, Source
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,13 +73,11 @@ class Stage:
     it leaves nothing behind when the reading fails half way.
     """
 
-    def __init__(
-        self, table: Table, folder: Path, *, kind: str, source_file: str, account: str
-    ) -> None:
+    def __init__(self, table: Table, source: Source, *, kind: str) -> None:
         import pyarrow as pa
 
         self.table, self.kind = table, kind
-        self.source_file, self.account = source_file, account
+        self.source_file, self.account = source.source_file, source.account
         self.rows = self.rejected = self.other_lines = 0
         self.reasons: Counter[str] = Counter()
         self.notes: list[str] = []
@@ -90,7 +88,9 @@ class Stage:
         self._span: tuple[int, int] | None = None
         self._schema = pa.schema([(c.name, arrow_type(c.type)) for c in table.columns])
         self._ts = table.names.index("ts") if "ts" in table.by_name else None
-        handle, name = tempfile.mkstemp(prefix=f"{table.name}-", suffix=".parquet", dir=folder)
+        handle, name = tempfile.mkstemp(
+            prefix=f"{table.name}-", suffix=".parquet", dir=source.staging
+        )
         os.close(handle)
         self._path = Path(name)
         self._writer: Any = None

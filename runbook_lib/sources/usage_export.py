@@ -4,7 +4,6 @@ import csv
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from runbook_lib import redact
 from runbook_lib.errors import InputError, UnknownSourceError
@@ -17,7 +16,7 @@ from runbook_lib.sources import (
     usage_rows,
     usage_sql,
 )
-from runbook_lib.sources.intake import Intake
+from runbook_lib.sources.intake import Intake, Source
 from runbook_lib.sources.stage import Stage
 
 KIND = "usage export"
@@ -31,25 +30,14 @@ _DELIMITERS = (",", ";", "\t", "|")
 _HEAD = 65_536
 
 
-def read(
-    path: Path,
-    staging: Path,
-    *,
-    source_file: str,
-    account: str = "",
-    zone: ZoneInfo | None = None,
-) -> Intake:
+def read(source: Source) -> Intake:
     """Read one usage export.
 
     The engine reads a file that is written as the console writes; where a few records are not,
     these are read one by one, and where most are not, all of them. Each way gives the same rows.
 
     Args:
-        path: Plain file (not packed).
-        staging: Folder for the Parquet file.
-        source_file: Name of the file as given.
-        account: Account the rows belong to.
-        zone: Zone of times without an offset, which are refused without it.
+        source: Plain file (not packed).
 
     Returns:
         What was read. Columns nobody declared are kept in `extra`, secrets left out.
@@ -60,13 +48,12 @@ def read(
 
     Source: contract §7 (M).
     """
-    form = form_of(path, source_file)
-    named = {"source_file": source_file, "account": account}
-    made = usage_sql.read(path, staging, form, **named)
-    if made is None and path.stat().st_size >= LARGE:
-        made = usage_mixed.read(path, staging, form, zone=zone, **named)
+    form = form_of(source.path, source.source_file)
+    made = usage_sql.read(source, form)
+    if made is None and source.path.stat().st_size >= LARGE:
+        made = usage_mixed.read(source, form)
     if made is None:
-        made = _careful(path, staging, form, source_file, account, zone)
+        made = _careful(source, form)
     notes = [*form.header.notes, *made.notes, *usage_notes.notes(made)]
     whose = [name for name in form.header.others if own_tables.is_owner(name)]
     owners = usage_notes.owners(made, whose)
@@ -96,17 +83,10 @@ def form_of(path: Path, source_file: str) -> usage_rows.Form:
     return usage_rows.Form(delimiter=delimiter, encoding=encoding, comma=comma, header=head)
 
 
-def _careful(
-    path: Path,
-    staging: Path,
-    form: usage_rows.Form,
-    source_file: str,
-    account: str,
-    zone: ZoneInfo | None,
-) -> Intake:
-    stage = Stage(USAGE, staging, kind=KIND, source_file=source_file, account=account)
+def _careful(source: Source, form: usage_rows.Form) -> Intake:
+    stage = Stage(USAGE, source, kind=KIND)
     try:
-        sums = usage_rows.fill(stage, usage_rows.records(path, form), form, zone)
+        sums = usage_rows.fill(stage, usage_rows.records(source.path, form), form, source.zone)
     except BaseException:
         stage.drop()
         raise

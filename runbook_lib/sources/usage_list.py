@@ -12,7 +12,7 @@ from runbook_lib.errors import InputError, RecordError
 from runbook_lib.schema import USAGE
 from runbook_lib.sources import lines, usage_cells
 from runbook_lib.sources.extra import extra
-from runbook_lib.sources.intake import Intake
+from runbook_lib.sources.intake import Intake, Source
 from runbook_lib.sources.stage import Stage
 
 _FIELDS: Mapping[str, str] = {
@@ -44,22 +44,11 @@ _LEFT_OUT = frozenset({"user", "account", "api_key.key"})
 SLOT_US = 900_000_000
 
 
-def read(
-    path: Path,
-    staging: Path,
-    *,
-    source_file: str,
-    account: str = "",
-    zone: ZoneInfo | None = None,
-) -> Intake:
+def read(source: Source) -> Intake:
     """Read the answers of the console's list: one page, pages joined to one, or a page a line.
 
     Args:
-        path: Plain JSON file.
-        staging: Folder for the Parquet file.
-        source_file: Name of the file as given.
-        account: Account the rows belong to.
-        zone: Zone of times without an offset, which are refused without it.
+        source: Plain JSON file.
 
     Returns:
         What was read. The key that each row of the list carries is never kept.
@@ -69,15 +58,9 @@ def read(
 
     Source: contract §7 (M).
     """
-    stage = Stage(
-        USAGE,
-        staging,
-        kind="usage list",
-        source_file=source_file,
-        account=account,
-    )
+    stage = Stage(USAGE, source, kind="usage list")
     try:
-        used, refused = _fill(stage, path, source_file, zone)
+        used, refused = _fill(stage, source)
     except BaseException:
         stage.drop()
         raise
@@ -86,19 +69,17 @@ def read(
     return replace(done, columns=columns, cost_decimals=10, usd_used=used, usd_rejected=refused)
 
 
-def _fill(
-    stage: Stage, path: Path, source_file: str, zone: ZoneInfo | None
-) -> tuple[Decimal, Decimal]:
+def _fill(stage: Stage, source: Source) -> tuple[Decimal, Decimal]:
     used = refused = Decimal(0)
     number = held = 0
     totals: set[int] = set()
-    for page in _pages(path, source_file):
-        items, total = _items(page, source_file)
+    for page in _pages(source.path, source.source_file):
+        items, total = _items(page, source.source_file)
         totals |= {total} if total is not None else set()
         for item in items:
             number += 1
             try:
-                fields = _fields(item, zone)
+                fields = _fields(item, source.zone)
             except RecordError as error:
                 stage.reject(number, None, error, json.dumps(_shown(item)))
                 refused += _cost_of(item)

@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 from runbook_lib.schema import USAGE
 from runbook_lib.sources import engine, usage_rows, usage_sql
 from runbook_lib.sources.engine import quoted
-from runbook_lib.sources.intake import Intake
+from runbook_lib.sources.intake import Intake, Source
 from runbook_lib.sources.stage import Stage, instant
 from runbook_lib.sources.usage_rows import Form, Record, Sums
 
@@ -39,24 +38,12 @@ class _Marked:
     records: int
 
 
-def read(
-    path: Path,
-    staging: Path,
-    form: Form,
-    *,
-    source_file: str,
-    account: str,
-    zone: ZoneInfo | None,
-) -> Intake | None:
+def read(source: Source, form: Form) -> Intake | None:
     """Read an export, its odd records one by one.
 
     Args:
-        path: A plain local file.
-        staging: Folder for what is made of it.
+        source: The export.
         form: Its encoding, delimiter and header.
-        source_file: Name of the file, for the rows.
-        account: Account of the rows.
-        zone: Zone of times without an offset, which are refused without it.
 
     Returns:
         The intake; None when all records must be read one by one. Its staged file has the columns
@@ -64,19 +51,18 @@ def read(
     """
     import duckdb
 
-    offset = usage_sql.offset_of(path, form)
+    offset = usage_sql.offset_of(source.path, form)
     if offset is None:
         return None
-    link = engine.connect([staging], files=[path], spill=staging / "spill")
+    link = engine.connect([source.staging], files=[source.path], spill=source.staging / "spill")
     engine.lock(link)
-    marked = _made(staging)
-    stage = Stage(USAGE, staging, kind="usage export", source_file=source_file, account=account)
+    marked, stage = _made(source.staging), Stage(USAGE, source, kind="usage export")
     try:
-        found = _marked(link, path, form, offset, marked)
-        picked = _picked(path, form, found) if found is not None else None
+        found = _marked(link, source.path, form, offset, marked)
+        picked = _picked(source.path, form, found) if found is not None else None
         if found is None or picked is None:
             return None
-        sums = usage_rows.fill(stage, picked, form, zone)
+        sums = usage_rows.fill(stage, picked, form, source.zone)
         return _joined(link, found, form, stage.finish(), sums)
     except duckdb.Error:
         return None

@@ -18,7 +18,7 @@ from runbook_lib.schema import SQL_TYPES, USAGE
 from runbook_lib.sources import engine, usage_cells
 from runbook_lib.sources.engine import quoted
 from runbook_lib.sources.extra import extra
-from runbook_lib.sources.intake import Intake
+from runbook_lib.sources.intake import Intake, Source
 from runbook_lib.sources.stage import instant
 from runbook_lib.sources.usage_rows import Form, records
 
@@ -48,29 +48,26 @@ _MOST_OTHERS = 12
 """Columns nobody declared; more than these may not fit what a row keeps of them."""
 
 
-def read(path: Path, staging: Path, form: Form, *, source_file: str, account: str) -> Intake | None:
+def read(source: Source, form: Form) -> Intake | None:
     """Read an export with the engine; None when it must be read record by record.
 
     The staged file has only the columns the export has, and no row number: its rows lie in the
     order of the export, none missing.
 
     Args:
-        path: A plain local file.
-        staging: Folder for what is made of it.
+        source: The export.
         form: Its encoding, delimiter and header.
-        source_file: Name of the file, for the rows.
-        account: Account of the rows.
 
     Returns:
         The intake, or None.
     """
-    offset = offset_of(path, form)
+    offset = offset_of(source.path, form)
     if offset is None:
         return None
-    handle, name = tempfile.mkstemp(prefix="usage-", suffix=".parquet", dir=staging)
+    handle, name = tempfile.mkstemp(prefix="usage-", suffix=".parquet", dir=source.staging)
     os.close(handle)
     staged = Path(name)
-    made = _staged(path, staging, staged, form, offset)
+    made = _staged(source.path, source.staging, staged, form, offset)
     if made is None:
         staged.unlink(missing_ok=True)
         return None
@@ -80,8 +77,8 @@ def read(path: Path, staging: Path, form: Form, *, source_file: str, account: st
     return Intake(
         kind="usage export",
         table="usage",
-        source_file=source_file,
-        account=account,
+        source_file=source.source_file,
+        account=source.account,
         staged=staged if rows else None,
         columns=form.columns,
         rows=rows,

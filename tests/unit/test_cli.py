@@ -84,7 +84,7 @@ def test_describe_shows_parameters_with_defaults_and_help(command) -> None:
     ("words", "told"),
     [
         pytest.param(["describe", "incident"], "incident_triage (was that meant?)", id="slip"),
-        pytest.param(["describe", "nothing"], "one of incident_triage", id="no-such-runbook"),
+        pytest.param(["describe", "nothing"], "incident_triage", id="no-such-runbook"),
         pytest.param(["run", "incident_triage"], "--sandbox", id="no-data"),
         pytest.param(["run"], "NAME", id="no-name"),
         pytest.param(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from runbook_lib import money
 from runbook_lib.errors import RunbookError
 from runbook_lib.sources import usage_export, usage_mixed, usage_rows, usage_sql
-from runbook_lib.sources.intake import Intake
+from runbook_lib.sources.intake import Intake, Source
 from tests.unit.test_usage_export import FAMILIES, OLD
 from tests.unit.usage_kit import ROW, rows
 
@@ -89,12 +89,17 @@ def exports(draw: st.DrawFn, *, plain: bool = False) -> tuple[str, int]:
     return out.getvalue(), count
 
 
+def source(path: Path) -> Source:
+    """An export as its reader gets it, staged beside it."""
+    return Source(path=path, staging=path.parent, source_file=path.name)
+
+
 def taken(content: bytes) -> tuple[Intake, list[dict[str, object]]]:
     """Read an export and give its rows."""
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "usage.csv"
         path.write_bytes(content)
-        intake = usage_export.read(path, Path(name), source_file="usage.csv")
+        intake = usage_export.read(source(path))
         return intake, rows(intake)
 
 
@@ -185,10 +190,9 @@ def test_the_engine_reads_what_the_careful_reader_reads(export: tuple[str, int])
         path = Path(name) / "usage.csv"
         path.write_bytes(content.encode())
         form = usage_export.form_of(path, "usage.csv")
-        given_names = {"source_file": "usage.csv", "account": ""}
-        fast = usage_sql.read(path, Path(name), form, **given_names)
+        fast = usage_sql.read(source(path), form)
         patch.setattr(usage_sql, "read", lambda *_, **__: None)
-        careful = usage_export.read(path, Path(name), source_file="usage.csv")
+        careful = usage_export.read(source(path))
         if fast is not None:
             assert careful.rejected == 0
             assert _compared(fast) == _compared(careful)
@@ -222,10 +226,9 @@ def mixed_is_careful(content: str) -> bool:
         path = Path(name) / "usage.csv"
         path.write_bytes(content.encode())
         form = usage_export.form_of(path, "usage.csv")
-        place = {"source_file": "usage.csv", "account": ""}
-        mixed = usage_mixed.read(path, Path(name), form, zone=None, **place)
+        mixed = usage_mixed.read(source(path), form)
         patch.setattr(usage_sql, "read", lambda *_, **__: None)
-        careful = usage_export.read(path, Path(name), source_file="usage.csv")
+        careful = usage_export.read(source(path))
         if mixed is None:
             return False
         assert _compared(mixed) == _compared(careful)
@@ -262,7 +265,7 @@ def test_a_plain_export_is_read_by_the_engine(tmp_path: Path) -> None:
     path = tmp_path / "usage.csv"
     path.write_text(export({}, {}), encoding="utf-8-sig")
     form = usage_export.form_of(path, "usage.csv")
-    made = usage_sql.read(path, tmp_path, form, source_file="u", account="")
+    made = usage_sql.read(source(path), form)
     assert made is not None
     assert made.rows == 2
 
@@ -296,7 +299,7 @@ def test_one_odd_cell_does_not_slow_a_whole_export(
     monkeypatch.setattr(usage_export, "LARGE", 0)
     path = tmp_path / "usage.csv"
     path.write_text(export(*[{}] * 9, odd, *[{}] * 9))
-    intake = usage_export.read(path, tmp_path, source_file="usage.csv")
+    intake = usage_export.read(source(path))
     assert intake.rows + intake.rejected == 19
     assert read in ([], [1])
     assert "CANARY" not in str(rows(intake))

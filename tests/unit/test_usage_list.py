@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from runbook_lib.errors import InputError
+from runbook_lib.sources.intake import Source
 from tests.unit.usage_kit import read, rows
 
 SECRET = "sk-" + "0123456789abcdef" * 2
@@ -104,7 +105,7 @@ def test_pages_are_read_however_they_were_saved(tmp_path: Path, content: str) ->
 
     path = tmp_path / "rows.json"
     path.write_text(content)
-    intake = usage_list.read(path, tmp_path, source_file="rows.json")
+    intake = usage_list.read(Source(path=path, staging=tmp_path, source_file="rows.json"))
     assert (intake.rows, intake.rejected) == (2, 0)
     assert intake.usd_used == Decimal("0.0045852")
 
