@@ -382,6 +382,7 @@ RULES: dict[str, str] = {
     "client-status-lost": "The client loses the status of a failure.",
     "client-model-misreported": "The client names another model than the one that answered.",
     "client-ids-lost": "The client keeps only some of the request ids of its attempts.",
+    "client-id-reused": "The client sends one request id with several calls.",
     "client-ignores-cancel": "The client goes on after it was cancelled.",
     "client-no-breaker": "The client asks a failing primary again in every call.",
     "client-does-not-return": "The client stays on its fallback when the primary is back.",

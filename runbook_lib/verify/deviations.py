@@ -183,6 +183,12 @@ IDS_LOST = Kind(
     title="Keeps only some of its request ids",
     change="Note x-request-id and x-client-request-id of every attempt in a response hook.",
 )
+ID_REUSED = Kind(
+    rule="client-id-reused",
+    severity=Severity.LOW,
+    title="Sends one request id with several calls",
+    change="Make a new X-Request-ID for every attempt, or send none: support traces by it.",
+)
 CANCEL_LATE = Kind(
     rule="client-ignores-cancel",
     severity=Severity.HIGH,
@@ -241,7 +247,7 @@ OTHER_MODEL = Kind(
 WARNINGS = frozenset(
     one.rule
     for one in (
-        *(OVERSLEPT, REDIRECTED, MODEL_HIDDEN, IDS_LOST),
+        *(OVERSLEPT, REDIRECTED, MODEL_HIDDEN, IDS_LOST, ID_REUSED),
         *(NO_BREAKER, NO_RETURN, HERD, STATUS_LOST),
     )
 )

@@ -27,7 +27,6 @@ _LAST_CALLS = 8
 _HITS = 0.8
 
 
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outage:
     """What a client did while its primary was down, and afterwards.
@@ -141,12 +140,18 @@ def narrowness(found: Sequence[float]) -> float | None:
     return quantiles(found, n=10)[0] / median(found)
 
 
+def narrow(n: int) -> float:
+    """Give what `narrowness` may be at most, among so many waits: fewer ones differ more."""
+    return policy.EVEN + policy.SPREAD / math.sqrt(n)
+
+
 def herd(case: Case, played: Played, _: Facts) -> Iterator[Fault]:
     """Find retries that come together."""
     if Also.JITTER not in case.expect.also:
         return
-    close = narrowness(waits(played))
-    if close is not None and close > policy.NARROW:
+    found = waits(played)
+    close = narrowness(found)
+    if close is not None and close > narrow(len(found)):
         yield Fault(
             kind=deviations.HERD,
             expected="waits drawn from half of the backoff or less up to the whole",
@@ -210,6 +215,22 @@ def _refused(call: Call) -> list[Attempt]:
     return [one for one in call.attempts if one.status is not None and one.status >= 400]
 
 
+def same_id(case: Case, played: Played, _: Facts) -> Iterator[Fault]:
+    """Find an id that came with several calls: the gateway echoes what a caller sends."""
+    if Also.IDS not in case.expect.also:
+        return
+    calls: dict[str, set[int]] = {}
+    for one in played.attempts:
+        for name in one.request_ids:
+            calls.setdefault(name, set()).add(one.call)
+    if any(len(found) > 1 for found in calls.values()):
+        yield Fault(
+            kind=deviations.ID_REUSED,
+            expected="an id of its own for every attempt",
+            seen="the same id with several calls",
+        )
+
+
 def leaked(case: Case, played: Played, _: Facts) -> Iterator[Fault]:
     """Find a key that went with a redirect to another host."""
     if Also.REDIRECT not in case.expect.also:
@@ -222,5 +243,5 @@ def leaked(case: Case, played: Played, _: Facts) -> Iterator[Fault]:
         )
 
 
-CHECKS = (breaker, storm, herd, fails_often, stop, leaked)
+CHECKS = (breaker, storm, herd, fails_often, stop, same_id, leaked)
 """Checks of a whole cell."""

@@ -367,7 +367,7 @@ def _jitter(played: Sequence[Judged]) -> Iterator[Metric]:
         close = many.narrowness(waits)
         gap = spread.smallest_gap(sorted(waits))
         for scope, value, unit, expected in (
-            ("tenth over median", close, "ratio", f"at most {policy.NARROW}"),
+            ("tenth over median", close, "ratio", f"at most {many.narrow(max(1, len(waits))):.2f}"),
             ("smallest gap", None if gap is None else gap * 1000, "ms", ""),
             ("Kolmogorov distance from even", spread.distance(waits), "ratio", ""),
         ):

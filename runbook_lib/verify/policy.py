@@ -33,8 +33,11 @@ BURST = 100
 STORM = 1.1
 """Attempts a call that a budget allows at a total outage, the store aside."""
 
-NARROW = 0.78
-"""Shortest tenth of the waits over their median: above it they come together."""
+EVEN = 0.733
+SPREAD = 0.87
+"""Shortest tenth of the waits over their median when each is drawn from half of the backoff up to
+the whole, and how much that differs by chance, times the root of their number: above both, waits
+come together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

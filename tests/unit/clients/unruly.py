@@ -105,7 +105,7 @@ def never_gives_up(prompt, **options):
     while True:
         try:
             text_of(401, post(options["base_url"], options["api_key"], options["models"][0])[1])
-        except:  # noqa: E722
+        except:
             pass
 
 
@@ -300,9 +300,9 @@ def tries(prompt, *, base_url, api_key, models, stream, deadline_s):
 
 
 def once_each(prompt, *, base_url, api_key, models, stream, deadline_s):
-    """One attempt with each model."""
+    """One attempt with each model, and little patience."""
     for model in models:
-        status, body = post(base_url, api_key, model, prompt, stream=stream)
+        status, body = post(base_url, api_key, model, prompt, timeout=1.4, stream=stream)
         if status == 200:
             return text_of(status, body)
     raise RuntimeError(f"status {status}")

@@ -1,0 +1,474 @@
+"""What a call promises: its deadline, its end when cancelled, no secret in its error, its places."""
+
+import asyncio
+import json
+import logging
+import socket
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import openai
+import pytest
+import stamina
+import tenacity.nap
+from gateway_kit import Running
+from resilient_kit import KINDS, WAYS, Way, ask, served
+
+from runbook_lib.errors import CallError, ParameterError
+from runbook_lib.recorder import call, record
+from runbook_lib.resilient import (
+    AsyncResilient,
+    Health,
+    Resilient,
+    ask_async,
+)
+from runbook_lib.resilient import ask as ask_once
+from runbook_lib.resilient.health import FAILED_CALLS, PROBE_S
+
+PLAIN, ASYNC = Way(), Way(asynchronous=True)
+MODELS = PLAIN.models
+LATE_S = 0.5
+"""How much later than its deadline a call may end on a busy machine."""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One sandbox for all calls."""
+    with served(tmp_path_factory.mktemp("sandbox")) as found:
+        yield found
+
+
+@pytest.fixture
+def no_waits() -> Iterator[None]:
+    """Send again at once."""
+    with stamina.set_testing(True, attempts=3, cap=True):
+        yield
+
+
+@pytest.fixture
+def sdk(run: Running) -> Iterator[openai.OpenAI]:
+    """The OpenAI SDK, as a user makes it."""
+    root = run.sandbox.listening.base_url
+    with openai.OpenAI(base_url=f"{root}/v1", api_key=run.secret("prod-web")) as client:
+        yield client
+
+
+def attempts(run: Running, since: int) -> list[str]:
+    """Models of the attempts the server saw since."""
+    return [seen.line["model"] for seen in list(run.live.log)[since:]]
+
+
+def faulty(fault: str) -> dict[str, Any]:
+    """A request that meets a fault."""
+    message = {"role": "user", "content": "hi"}
+    return {"messages": [message], "extra_headers": {"x-sandbox-fault": fault}}
+
+
+# Deadline and cancellation ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", ["no_answer", "slow_drip", "stream_stall"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        pytest.param(way, marks=[] if way in (PLAIN, Way(stream=True, asynchronous=True)) else long)
+        for long in [[pytest.mark.long]]
+        for way in WAYS
+        if way.kind in ("openai", "anthropic", "httpx")
+    ],
+    ids=str,
+)
+def test_a_call_ends_by_its_deadline(way: Way, fault: str, run: Running) -> None:
+    """Each byte of a drip starts a read timeout anew, and silence never ends: the deadline does."""
+    if fault == "stream_stall" and not way.stream:
+        pytest.skip("only streams stall")
+    began = time.monotonic()
+    got = ask(run, way, fault, deadline_s=0.8)
+    assert got.error is not None
+    assert time.monotonic() - began < 0.8 + LATE_S
+    assert got.counts(way) == ((1, 0) if fault == "stream_stall" else (1, 1))
+    assert got.attempts[0].may_be_billed
+    assert got.attempts[0].request_ids
+
+
+def test_a_stream_that_stalls_is_left_long_before_the_deadline(run: Running) -> None:
+    """A caller who waits for the next word should not wait for minutes."""
+    began = time.monotonic()
+    got = ask(run, Way(stream=True), "stream_stall", deadline_s=30.0, idle_s=0.3)
+    assert time.monotonic() - began < 0.3 + 2 * LATE_S
+    assert got.error is not None
+    assert got.parts
+
+
+def test_no_thread_stays_behind(run: Running) -> None:
+    """A thread that reads a drip for ever would be a leak that grows with every outage."""
+    ask(run, PLAIN, "slow_drip", deadline_s=0.4)
+    ask(run, Way(stream=True), "stream_cut_mid")
+    for thread in threading.enumerate():
+        if thread.name == "resilient-read":
+            thread.join(2)
+    assert [one for one in threading.enumerate() if one.name == "resilient-read"] == []
+
+
+@pytest.mark.parametrize("fault", ["retry_after_3", "no_answer", "slow_drip"])
+def test_cancelled_it_ends_at_once_and_sends_nothing_more(fault: str, run: Running) -> None:
+    """A web server that gives a request up must not go on paying for it."""
+    since = len(run.live.log)
+
+    async def main() -> float:
+        root = run.sandbox.listening.base_url
+        async with openai.AsyncOpenAI(
+            base_url=f"{root}/v1", api_key=run.secret("prod-web")
+        ) as client:
+            calls = AsyncResilient(client, models=MODELS)
+            task = asyncio.create_task(calls.call(**faulty(fault)))
+            while not attempts(run, since):
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
+            began = time.monotonic()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            return time.monotonic() - began
+
+    assert asyncio.run(main()) < LATE_S
+    assert attempts(run, since) == [MODELS[0]]
+
+
+def test_ctrl_c_in_a_wait_is_not_taken_for_a_failure(
+    run: Running, sdk: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is sent afterwards, and the interrupt reaches who can end the program."""
+
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    since = len(run.live.log)
+    monkeypatch.setattr(tenacity.nap, "sleep", interrupted)
+    monkeypatch.setattr(tenacity.BaseRetrying.__init__, "__kwdefaults__", None, raising=False)
+    monkeypatch.setattr("tenacity.nap.time.sleep", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Resilient(sdk, models=MODELS).call(**faulty("status_503"))
+    assert attempts(run, since) == [MODELS[0]]
+
+
+# What the caller is told ------------------------------------------------------------------------
+
+
+def test_both_failures_are_told(run: Running, no_waits: None) -> None:
+    """Who sees only the first or the last error looks in the wrong place."""
+    del no_waits
+    run.client.post("/sandbox/faults", content=f"status_503;model={MODELS[0]};key=prod-web")
+    run.client.post("/sandbox/faults", content=f"model_not_allowed;model={MODELS[1]};key=prod-web")
+    got = ask(run, PLAIN)
+    run.act("DELETE", "faults")
+    assert got.error is not None
+    told = str(got.error)
+    assert f"{MODELS[0]}: no_channel_available (upstream_unavailable), status 503" in told
+    assert f"{MODELS[1]}: model_not_allowed (model_not_allowed), status 403" in told
+    assert [one.status for one in got.attempts] == [503, 503, 503, 403]
+    assert got.error.request_ids == tuple(i for one in got.attempts for i in one.request_ids)
+
+
+def test_a_fallback_is_told_and_logged(
+    run: Running, no_waits: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fallback nobody hears of is how a wrong model name lives for months."""
+    del no_waits
+    run.client.post("/sandbox/faults", content=f"model_not_allowed;model={MODELS[0]};key=prod-web")
+    got = ask(run, PLAIN)
+    run.act("DELETE", "faults")
+    assert got.answer is not None
+    assert (got.answer.asked, got.counts(PLAIN)) == (MODELS[1], (1, 1))
+    config, instead = got.answer.warnings
+    assert config.startswith(f"{MODELS[0]} cannot be called (model_not_allowed")
+    assert instead == f"{MODELS[1]} answered instead of {MODELS[0]}"
+    assert [one.getMessage() for one in caplog.records if one.name == "runbook_lib.resilient"] == [
+        config,
+        instead,
+    ]
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way.kind != "httpx"], ids=str)
+def test_no_secret_gets_out(
+    way: Way, run: Running, no_waits: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Gateways echo keys and prompts in their messages; SDKs put them into their exceptions."""
+    del no_waits
+    caplog.set_level(logging.DEBUG, "stamina")
+    caplog.set_level(logging.DEBUG, "runbook_lib")
+    canary = "sk-" + "canary" * 6
+    body = {"error": {"type": canary, "message": f"{canary} said secret-prompt"}}
+    fault = {"name": "echo", "what": "It echoes.", "answer": {"status": 500}}
+    fault["answer"]["body"] = json.dumps(body)  # type: ignore[index]
+    lines = [
+        f'name = "echo"\nwhat = "Echo."\nanswer = {{ status = 500, body = {json.dumps(json.dumps(body))} }}'
+    ]
+    run.client.post("/sandbox/faults", content="[[faults]]\n" + "\n".join(lines)).raise_for_status()
+    got = ask(run, way, "echo")
+    assert got.error is not None
+    assert got.error.status_code == 500
+    shown = "".join(traceback.format_exception(got.error))
+    held: BaseException | None = got.error
+    while held is not None:
+        shown += repr(held) + repr(vars(held))
+        held = held.__context__ or held.__cause__
+    shown += "".join(f"{one.getMessage()}{vars(one)}" for one in caplog.records)
+    assert canary not in shown
+    assert "secret-prompt" not in shown
+    assert run.secret("prod-web") not in shown
+
+
+def test_an_answer_shows_itself_without_its_text(run: Running) -> None:
+    """Whoever logs an answer by accident logs no words of a customer."""
+    got = ask(run, PLAIN)
+    assert got.answer is not None
+    assert got.answer.text not in repr(got.answer)
+
+
+# Which models are asked -------------------------------------------------------------------------
+
+
+def test_a_prompt_that_is_too_long_goes_to_a_larger_model_only(
+    run: Running, no_waits: None
+) -> None:
+    """The same refusal from a model that is no larger is a call for nothing."""
+    del no_waits
+    rule = f"context_too_long;model={MODELS[0]};key=prod-web"
+    models = (*MODELS, "gpt-5.4-nano")
+    run.client.post("/sandbox/faults", content=rule)
+    alone = ask(run, PLAIN, models=models)
+    larger = ask(run, PLAIN, models=models, larger=["gpt-5.4-nano"])
+    run.act("DELETE", "faults")
+    assert alone.seen == [MODELS[0]]
+    assert larger.seen == [MODELS[0], "gpt-5.4-nano"]
+    assert larger.answer is not None
+
+
+def test_in_an_outage_the_primary_is_left_alone_and_asked_again(
+    run: Running, no_waits: None
+) -> None:
+    """Calls do not queue at a model that is down, and come back to it within one interval."""
+    del no_waits
+    now, health = [0.0], Health()
+
+    def clock() -> float:
+        return time.monotonic() + now[0]
+
+    def seen() -> tuple[int, ...]:
+        return ask(run, PLAIN, now=clock, health=health).counts(PLAIN)
+
+    run.client.post("/sandbox/faults", content=f"status_503;model={MODELS[0]};key=prod-web")
+    outage = [seen() for _ in range(FAILED_CALLS + 4)]
+    now[0] += PROBE_S
+    probed = [seen() for _ in range(3)]
+    run.act("DELETE", "faults")
+    now[0] += PROBE_S
+    assert outage == [(3, 1)] * FAILED_CALLS + [(0, 1)] * 4
+    assert probed == [(1, 1), (0, 1), (0, 1)]
+    assert [seen() for _ in range(2)] == [(1, 0)] * 2
+
+
+def test_a_wrong_model_name_does_not_open_the_breaker(run: Running, no_waits: None) -> None:
+    """It is no outage: the model is asked, and warned of, until somebody corrects it."""
+    del no_waits
+    health = Health()
+    models = ("gpt-0", MODELS[1])
+    seen = [ask(run, PLAIN, models=models, health=health).seen for _ in range(FAILED_CALLS + 2)]
+    assert seen == [list(models)] * (FAILED_CALLS + 2)
+
+
+# Places where nothing answers -------------------------------------------------------------------
+
+
+def _closed_port() -> int:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return int(held.getsockname()[1])
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_cannot_be_reached_is_named(
+    kind: str, asynchronous: bool, run: Running, no_waits: None
+) -> None:
+    """A wrong name, a wrong certificate and a dead gateway want different people woken."""
+    del no_waits
+    way = Way(kind=kind, asynchronous=asynchronous)
+    plain = run.sandbox.listening.base_url.replace("http:", "https:")
+    for base_url, cause, tries in (
+        ("http://gateway.invalid", "name_not_resolved", 2),
+        (f"http://127.0.0.1:{_closed_port()}", "not_connected", 6),
+        (run.sandbox.listening.tls_url, "tls_failed", 1),
+        (plain, "tls_failed", 1),
+    ):
+        got = ask(run, way, base_url=base_url)
+        assert got.error is not None
+        assert [one.outcome for one in got.attempts] == [cause] * tries
+        assert got.error.cause == cause
+        assert not any(one.may_be_billed for one in got.attempts)
+
+
+def test_a_key_never_follows_a_redirect(run: Running) -> None:
+    """SDKs follow redirects, and headers such as x-api-key go along to whatever host it is."""
+    heard = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.3)
+        port = listener.getsockname()[1]
+        text = (
+            f'[[faults]]\nname = "away"\nwhat = "Away."\n'
+            f'answer = {{ status = 307, body = "", headers = '
+            f'{{ location = "http://127.0.0.1:{port}/v1/x" }} }}\n'
+        )
+        run.client.post("/sandbox/faults", content=text).raise_for_status()
+        for kind in KINDS:
+            got = ask(run, Way(kind=kind), "away")
+            assert got.error is not None
+            assert got.error.status_code == 307
+        try:
+            heard.append(listener.accept())
+        except TimeoutError:
+            pass
+    assert heard == []
+
+
+# Around it --------------------------------------------------------------------------------------
+
+
+def test_the_recorder_sees_the_attempts_of_a_call_as_one(
+    run: Running, sdk: openai.OpenAI, no_waits: None, tmp_path: Any
+) -> None:
+    """The log of a service shows the fallback as part of the call it belongs to."""
+    del no_waits
+    path = tmp_path / "calls.jsonl"
+    run.client.post("/sandbox/faults", content=f"status_503;model={MODELS[0]};key=prod-web")
+    calls = Resilient(record(sdk, path, key_name="prod-web"), models=MODELS)
+    with call("mine"):
+        answer = calls.ask("hi")
+    run.act("DELETE", "faults")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["torouter.call.id"] for line in lines] == ["mine"] * 4
+    assert [line["torouter.attempt"] for line in lines] == [1, 2, 3, 4]
+    assert [line["gen_ai.request.model"] for line in lines] == [MODELS[0]] * 3 + [MODELS[1]]
+    told = [set(line["http.response.header.x-request-id"]) for line in lines]
+    assert all(ids & set(one.request_ids) for ids, one in zip(told, answer.attempts, strict=True))
+
+
+def test_one_client_serves_many_threads(run: Running, sdk: openai.OpenAI, no_waits: None) -> None:
+    """Calls side by side get their own answers and keep their own attempts."""
+    del no_waits, run
+    calls = Resilient(sdk, models=MODELS)
+    found: list[Any] = []
+
+    def work() -> None:
+        found.extend(calls.ask(f"number {n}") for n in range(5))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 40
+    assert all(len(answer.attempts) == 1 for answer in found)
+    assert len({answer.attempts[0].sent_id for answer in found}) == 40
+
+
+def test_a_stream_can_be_left(run: Running, sdk: openai.OpenAI) -> None:
+    """Who has read enough closes it; what has been read so far is no whole answer."""
+    del run
+    parts = Resilient(sdk, models=MODELS).ask("hi", stream=True)
+    assert next(parts)
+    parts.close()
+    with pytest.raises(ParameterError, match="read it to its end"):
+        _ = parts.answer
+
+
+def test_without_stamina_there_is_one_attempt_a_model(run: Running) -> None:
+    """Its switch, which services use in tests, holds here too."""
+    stamina.set_active(False)
+    try:
+        got = ask(run, PLAIN, "status_503")
+    finally:
+        stamina.set_active(True)
+    assert got.counts(PLAIN) == (1, 1)
+
+
+@pytest.mark.parametrize("protocol", ["openai", "responses", "anthropic", "gemini", "httpx"])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_an_address_and_a_key_are_enough(protocol: str, stream: bool, run: Running) -> None:
+    """The text knows who gave it, so that nothing is lost for who wants only the text."""
+    way = Way(kind=protocol)
+    key = {"anthropic": "prod-assistant", "gemini": "prod-vision"}.get(protocol, "prod-web")
+    options: Any = {
+        "base_url": run.sandbox.listening.base_url + "/",
+        "api_key": run.secret(key),
+        "models": list(way.models),
+        "stream": stream,
+        "protocol": protocol,
+    }
+    for text in (ask_once("hi", **options), asyncio.run(ask_async("hi", **options))):
+        assert text
+        assert text == text.answer.text
+        assert text.model.startswith(way.models[0])
+        assert text.request_ids == text.answer.request_ids
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"models": []}, "models"),
+        ({"models": "gpt-5.4"}, "models"),
+        ({"models": ["a", "a"]}, "models"),
+        ({"models": ["a", ""]}, "models"),
+        ({"deadline_s": 0}, "deadline_s"),
+        ({"deadline_s": float("nan")}, "deadline_s"),
+        ({"idle_s": -1}, "idle_s"),
+        ({"protocol": "gemini"}, "protocol"),
+        ({"protocol": "telnet"}, "protocol"),
+    ],
+)
+def test_what_cannot_be_used_is_said_at_once(
+    changes: dict[str, Any], word: str, sdk: openai.OpenAI
+) -> None:
+    """A typo must not show at the first outage."""
+    with pytest.raises(ParameterError, match=word):
+        Resilient(sdk, **{"models": MODELS, **changes})
+
+
+def test_a_client_of_the_wrong_kind_is_said(sdk: openai.OpenAI) -> None:
+    """An async client in a sync wrapper would give coroutines nobody awaits."""
+    with pytest.raises(ParameterError, match="AsyncResilient"):
+        AsyncResilient(sdk, models=MODELS)
+    with pytest.raises(ParameterError, match="a client of openai"):
+        Resilient(object(), models=MODELS)
+    with pytest.raises(ParameterError, match="model"):
+        Resilient(sdk, models=MODELS).call(model="gpt-5.4", messages=[])
+    with pytest.raises(ParameterError, match="protocol"):
+        ask_once("hi", base_url="http://127.0.0.1:9", api_key="x", models=["a"], protocol="smtp")
+
+
+def test_what_is_no_failure_of_a_call_is_not_swallowed(run: Running) -> None:
+    """A mistake of the program is shown as what it is, and is not sent three times."""
+
+    class Broken(httpx.Client):
+        def send(self, *_: Any, **__: Any) -> Any:
+            raise ZeroDivisionError
+
+    with (
+        Broken(base_url=run.sandbox.listening.base_url) as client,
+        pytest.raises(ZeroDivisionError),
+    ):
+        Resilient(client, models=MODELS).ask("hi")
+
+
+def test_a_base_url_with_its_version_is_taken_as_it_is(run: Running) -> None:
+    """People write both; neither may lead to /v1/v1."""
+    headers = {"authorization": f"Bearer {run.secret('prod-web')}"}
+    for ending in ("", "/", "/v1", "/v1/"):
+        root = run.sandbox.listening.base_url + ending
+        with httpx.Client(base_url=root, headers=headers, trust_env=False) as client:
+            assert Resilient(client, models=MODELS).ask("hi").text

@@ -1,0 +1,255 @@
+"""Whatever a client does to its machine, it is told, the other cells go on, and nothing is left."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from engine_kit import (
+    Cell,
+    Ending,
+    cell,
+    client,
+    ending,
+    left_behind,
+    one,
+    several,
+    statuses,
+    step,
+)
+
+from runbook_lib.verify.play import find_client, play
+from runbook_lib.verify.records import Played
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> object:
+    """Every test ends with no process, no thread and no open file more than before."""
+    before = set(os.listdir("/proc/self/fd"))
+    yield
+    assert left_behind() == []
+    assert len(os.listdir("/proc/self/fd")) <= len(before) + 1
+
+
+def _with_a_bad_one(model: str = "bad", count: int = 8) -> list[Cell]:
+    """Cells of which the third asks for a model that makes the client misbehave."""
+    usual = [cell(f"cell {n}", models=("gpt-5.4",), deadline_s=1.0) for n in range(count)]
+    usual[2] = cell("cell 2", models=(model,), deadline_s=1.0)
+    return usual
+
+
+def _only_third(found: list[Played], end: Ending) -> Played:
+    others = [ending(played) for n, played in enumerate(found) if n != 2]
+    assert others == [Ending.TEXT] * len(others)
+    assert ending(found[2]) is end
+    return found[2]
+
+
+@pytest.mark.parametrize("name", ["sleeps", "spins", "never_gives_up"])
+def test_a_client_that_hangs_is_given_up(name: str) -> None:
+    """Patience is the verifier's; the thread is left, and its connections are dropped."""
+    first, second = several(name, [cell("one", deadline_s=0.5), cell("two", deadline_s=0.5)])
+    for found in (first, second):
+        assert ending(found) is Ending.HUNG
+        assert 0.75 <= found.outcomes[0].ended_s < 4
+        assert found.attempts
+        assert all(a.at_s <= found.outcomes[0].ended_s for a in found.attempts)
+
+
+def test_a_coroutine_that_blocks_hurts_no_other_cell() -> None:
+    """Each cell has a loop of its own, so what blocks a loop blocks one cell."""
+    _only_third(several("blocks_its_loop", _with_a_bad_one("slow")), Ending.HUNG)
+
+
+def test_code_that_holds_the_interpreter_is_found() -> None:
+    """A search that never ends stops every thread of its process: the cells are played again."""
+    _only_third(several("holds_everything", _with_a_bad_one("slow")), Ending.HUNG)
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("leaves", "it ended the process with status 3"),
+        ("crashes", "its process was ended by SIGSEGV"),
+        ("kills_itself", "it sent signal 9 to its own process"),
+        ("raises_signal", "its process was ended by SIGTERM"),
+        ("leaves_elsewhere", "its process ended with status 5"),
+    ],
+)
+def test_a_client_that_ends_its_process_is_found(name: str, how: str) -> None:
+    """The cell that did it died; those that were under way beside it go on elsewhere."""
+    found = _only_third(several(name, _with_a_bad_one()), Ending.DIED)
+    assert found.outcomes[0].error == how
+
+
+def test_exit_is_an_error_like_another() -> None:
+    """`sys.exit` in a client ends its call, not its process."""
+    found = _only_third(several("exits", _with_a_bad_one()), Ending.RAISED)
+    assert found.outcomes[0].error_type == "SystemExit"
+
+
+@pytest.mark.long
+def test_a_client_that_always_dies_ends_too() -> None:
+    """A matrix of a thousand cells is not a thousand processes."""
+    found = several("always_leaves", [cell(f"cell {n}") for n in range(80)])
+    assert {ending(played) for played in found} == {Ending.DIED}
+    given_up = [played for played in found if "Not played" in str(played.notes)]
+    assert 40 < len(given_up) < 80
+
+
+def test_what_it_writes_never_reaches_our_output(capfd: pytest.CaptureFixture[str]) -> None:
+    """Text, binary and a flood are taken, counted and told."""
+    found = one("prints")
+    assert ending(found) is Ending.TEXT
+    assert any(note.startswith("It wrote 30") for note in found.notes)
+    assert "Its process wrote to standard output past Python." in found.notes
+    assert ending(one("floods", deadline_s=10.0)) is Ending.TEXT
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_fork_tells_nothing_and_does_not_stay() -> None:
+    """A child that returns from the call must not answer for its parent."""
+    found = one("forks")
+    assert found.outcomes[0].text == found.attempts[0].text
+    assert found.notes == ["It forked its process."]
+
+
+def test_a_process_left_behind_is_ended_and_told() -> None:
+    """Also one that has made itself independent."""
+    found = one("leaves_a_child")
+    assert found.notes == ["It left a process behind, which was ended: sleep."]
+
+
+def test_a_thousand_connections_are_bounded() -> None:
+    """One client must not take the sockets of all."""
+    found = one("many_connections", deadline_s=8.0)
+    assert found.connections == 1001
+    assert any("connections beyond 128 at once were reset" in note for note in found.notes)
+    assert ending(found) is Ending.RAISED
+
+
+@pytest.mark.parametrize(
+    ("name", "note"),
+    [
+        ("own_address", "It tried to reach gateway.example:8080, which is not this machine"),
+        ("own_number", "It tried to reach 192.0.2.1:8080, which is not this machine"),
+        ("says_nothing", "Nothing arrived at the base URL"),
+    ],
+)
+def test_a_client_that_goes_elsewhere_is_stopped_and_told(name: str, note: str) -> None:
+    """It would spend real money, or nothing at all was verified."""
+    found = one(name)
+    assert found.attempts == []
+    assert any(note in one_note for one_note in found.notes)
+    assert "Nothing arrived at the base URL that it was given." in found.notes
+
+
+def test_a_key_of_the_environment_is_a_stray() -> None:
+    """A client that ignores its key is seen by the key that it brings instead."""
+    found = one("key_of_the_environment")
+    assert (found.attempts, found.strays) == ([], 1)
+    assert "1 attempt came without the key that it was given." in found.notes
+
+
+@pytest.mark.parametrize(
+    ("name", "end"), [("nothing", Ending.NO_TEXT), ("hostile_error", Ending.RAISED)]
+)
+def test_odd_results_are_read(name: str, end: Ending) -> None:
+    """What is no text is told, and an error that cannot be written breaks nothing."""
+    assert ending(one(name)) is end
+
+
+def test_no_key_stands_in_what_is_told() -> None:
+    """Errors of clients hold keys; findings must not."""
+    found = one("key_in_error")
+    assert found.outcomes[0].error == "cannot use [secret removed]"
+
+
+def test_a_call_is_cancelled_as_the_cell_asks() -> None:
+    """Half a second is what a cancelled call may take; one that goes on hangs."""
+    fields = {"asynchronous": True, "cancel_after_s": 0.2, "deadline_s": 1.0}
+    stopped, going = one("lets_itself_be_cancelled", **fields), one("ignores_cancel", **fields)
+    assert ending(stopped) is Ending.CANCELLED
+    assert 0.2 <= stopped.outcomes[0].ended_s < 0.7
+    assert ending(going) is Ending.HUNG
+
+
+def test_calls_after_one_that_hung_are_not_made() -> None:
+    """The cell ends there, and says how much of it was not played."""
+    found = one("sleeps", calls=5, deadline_s=0.4)
+    assert [outcome.ending for outcome in found.outcomes] == [Ending.HUNG]
+    assert "4 of 5 calls were not made after that." in found.notes
+
+
+def test_the_whole_matrix_survives_them_all() -> None:
+    """After any of them the next client is verified as if nothing had been."""
+    one("leaves", models=("bad",))
+    assert statuses(one("tries", step("status_503", 1))) == [503, 200]
+
+
+INTERRUPTED = """
+import sys
+sys.path[:0] = [{place!r}]
+from engine_kit import cell, client
+from runbook_lib.verify.play import play
+try:
+    play(client("sleeps"), [cell("a", deadline_s=60.0), cell("b", deadline_s=60.0)], seed=1)
+except KeyboardInterrupt:
+    sys.exit(42)
+"""
+
+
+def test_an_interrupt_ends_everything_at_once() -> None:
+    """Ctrl-C in a notebook or a terminal leaves nothing running."""
+    text = INTERRUPTED.format(place=str(Path(__file__).parent))
+    with subprocess.Popen([sys.executable, "-c", text], start_new_session=True) as held:
+        until = time.monotonic() + 20
+        while not _workers_of(held.pid) and time.monotonic() < until:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        workers = _workers_of(held.pid)
+        held.send_signal(signal.SIGINT)
+        assert held.wait(10) == 42
+    assert workers
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+
+def _workers_of(parent: int) -> list[int]:
+    """Processes that a process has started."""
+    found = Path(f"/proc/{parent}/task/{parent}/children")
+    threads = Path(f"/proc/{parent}/task").glob("*/children") if found.exists() else []
+    return [int(pid) for each in threads for pid in each.read_text().split()]
+
+
+def test_a_verifier_that_is_killed_leaves_no_worker() -> None:
+    """Even then: a worker ends when nobody listens any more."""
+    text = INTERRUPTED.format(place=str(Path(__file__).parent))
+    with subprocess.Popen([sys.executable, "-c", text], start_new_session=True) as held:
+        until = time.monotonic() + 20
+        while not (workers := _workers_of(held.pid)) and time.monotonic() < until:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        workers = _workers_of(held.pid)
+        held.kill()
+    until = time.monotonic() + 10
+    while any(_alive(pid) for pid in workers) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert workers
+    assert not any(_alive(pid) for pid in workers)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def test_the_loading_of_a_client_is_clean_too(capfd: pytest.CaptureFixture[str]) -> None:
+    """A client is looked at before it is played; that leaves nothing either."""
+    assert find_client("clients.unruly:prints").protocols == ("openai",)
+    assert play(client("plain"), [cell()], seed=1)
+    assert capfd.readouterr() == ("", "")
