@@ -6,9 +6,11 @@ paths of one's own (`client.post`). Google's SDK has no such door, so its HTTP c
 the address and headers the SDK holds.
 """
 
+import contextlib
 import contextvars
 import inspect
 import queue
+import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -159,7 +161,8 @@ class Pump(threading.Thread):
         super().__init__(name="resilient-read", daemon=True)
         self._send, self._is_late = send, is_late
         self._items: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._left = False
+        self._answer: Any = None
+        self._left = self._ended = False
         self._context = contextvars.copy_context()
         self.start()
 
@@ -192,10 +195,26 @@ class Pump(threading.Thread):
             item = self._items.get(timeout=max(0.0, seconds))
         except queue.Empty:
             raise TimeoutError from None
+        self._ended = item is None or isinstance(item, BaseException)
         if isinstance(item, BaseException):
             raise item
+        self._answer = self._answer or item
         return item
 
     def leave(self) -> None:
-        """Let it end; nobody waits any more."""
+        """Let it end: nobody waits any more. The gateway hears of it by the end of the connection.
+
+        Before the head of an answer the client's own timeout ends it, at about the same time.
+        """
         self._left = True
+        if (
+            self._ended
+            or self._answer is None
+            or not self._answer.http_version.startswith("HTTP/1")
+        ):
+            return  # over HTTP/2 other requests share the connection
+        stream = self._answer.extensions.get("network_stream")
+        held = stream.get_extra_info("socket") if stream is not None else None
+        if held is not None:
+            with contextlib.suppress(OSError):
+                held.shutdown(socket.SHUT_RDWR)

@@ -79,10 +79,5 @@ class Health:
             if state.failed >= FAILED_CALLS and state.probe_at is None:
                 state.probe_at = now + self._probe_s
 
-    def is_open(self, model: str) -> bool:
-        """Tell whether the breaker of a model is open."""
-        with self._lock:
-            return self._of(model).probe_at is not None
-
     def _of(self, model: str) -> _State:
         return self._states.setdefault(model, _State(tokens=self._budget))

@@ -24,7 +24,7 @@ STREAMED = GEMINI.replace("generateContent", "streamGenerateContent")
 KEYS = {
     **dict.fromkeys((CHAT, RESPONSES, VECTORS), "prod-web"),
     **dict.fromkeys((MESSAGES, COUNT), "prod-assistant"),
-    **dict.fromkeys((GEMINI, STREAMED, GEMINI.replace("generate", "count")), "prod-vision"),
+    **dict.fromkeys((GEMINI, STREAMED, GEMINI.replace("generateContent", "countTokens")), "prod-vision"),
 }
 FIELDS = (
     *("model", "stream", "stream_options", "include_usage", "max_tokens", "max_output_tokens", "n"),
@@ -63,6 +63,13 @@ def values() -> st.SearchStrategy[Any]:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One sandbox for all of them: it must outlive every one."""
     with running(tmp_path_factory.mktemp("sandbox"), speed=600.0) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def playground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Another one, in which acts may spoil every key."""
+    with running(tmp_path_factory.mktemp("playground"), speed=600.0) as found:
         yield found
 
 
@@ -149,17 +156,19 @@ def heads() -> st.SearchStrategy[bytes]:
         [
             b"/v1/models", CHAT.encode(), b"*", b"/", b"//v1//models", b"/v1/../v1/usage", b"/%",
             b"/v1/usage?timezone=%00", b"http://x/v1/models", b"/sandbox/log", b"/api/v1/keys",
-            b"/v1beta/models/%ff%fe:generateContent", b"/\xff\xfe", b"/v1/models#x", b"/sandbox/state",
+            b"/v1beta/models/%ff%fe:generateContent", b"/\xff\xfe", b"/v1/models#x",
+            b"/sandbox/state",
         ]
     )  # fmt: skip
     version = st.sampled_from([b"HTTP/1.1", b"HTTP/1.0", b"HTTP/0.9", b"HTTP/2", b"", b"ICY"])
     header = st.sampled_from(
         [
-            b"host: x", b"host: y", b"content-length: 5", b"content-length: -1", b"expect: 100-continue",
-            b"transfer-encoding: chunked", b"transfer-encoding: gzip", b"connection: upgrade",
-            b"upgrade: websocket", b"x-forwarded-for: \xff", b"authorization: Bearer", b"x-api-key: ",
-            b"x-request-id: " + b"\xe9" * 40, b"bad header", b": empty", b"x\x00y: z", b"te: trailers",
-            b"x-sandbox-fault: status_500;times=x", b"x-sandbox-run: \xff", b"x-stainless-retry-count: q",
+            b"host: x", b"host: y", b"content-length: 5", b"content-length: -1", b"bad header",
+            b"expect: 100-continue", b"transfer-encoding: chunked", b"transfer-encoding: gzip",
+            b"connection: upgrade", b"upgrade: websocket", b"x-forwarded-for: \xff", b": empty",
+            b"authorization: Bearer", b"x-api-key: ", b"x-request-id: " + b"\xe9" * 40,
+            b"x\x00y: z", b"te: trailers", b"x-sandbox-fault: status_500;times=x",
+            b"x-sandbox-run: \xff", b"x-stainless-retry-count: q",
         ]
     )  # fmt: skip
     end = st.sampled_from([b"\r\n", b"\n", b"\r"])
@@ -248,18 +257,18 @@ def team(run: Running) -> Any:
 @slice_
 @given(act=acts())
 def test_any_act_is_done_or_refused_in_a_sentence(
-    act: tuple[str, str, object], run: Running
+    act: tuple[str, str, object], playground: Running
 ) -> None:
     """Neither the console nor the sandbox's own paths fail by themselves."""
-    any_act(act, run)
+    any_act(act, playground)
 
 
 @pytest.mark.long
 @at_length
 @given(act=acts())
-def test_any_act_at_length(act: tuple[str, str, object], run: Running) -> None:
+def test_any_act_at_length(act: tuple[str, str, object], playground: Running) -> None:
     """The same for long."""
-    any_act(act, run)
+    any_act(act, playground)
 
 
 @pytest.mark.parametrize(
@@ -269,12 +278,12 @@ def test_any_act_at_length(act: tuple[str, str, object], run: Running) -> None:
             {"authorization": "Bearer {bad}", "x-api-key": "{good}"}, 401, id="bearer-first"
         ),
         pytest.param({"authorization": "Basic {bad}", "x-api-key": "{good}"}, 200, id="no-bearer"),
-        pytest.param({"authorization": "Bearer ", "x-goog-api-key": "{good}"}, 200, id="empty"),
+        pytest.param({"authorization": "Bearer", "x-goog-api-key": "{good}"}, 200, id="empty"),
         pytest.param({"x-api-key": "{bad}", "x-goog-api-key": "{good}"}, 401, id="x-api-key-first"),
         pytest.param(
             {"authorization": "Bearer {good}", "x-api-key": "{bad}"}, 200, id="good-first"
         ),
-        pytest.param({"authorization": "bearer  {good} "}, 200, id="blanks"),
+        pytest.param({"authorization": "bearer  {good}"}, 200, id="blanks"),
         pytest.param({"authorization": "{good}"}, 401, id="no-scheme"),
         pytest.param({}, 401, id="none"),
     ],
@@ -304,8 +313,8 @@ def test_a_hundred_megabytes_are_refused_and_forgotten(run: Running) -> None:
         for _ in range(100):
             yield b" " * (1 << 20)
 
-    for path in KEYS:
-        headers = {"authorization": f"Bearer {run.secret(KEYS[path])}"}
+    for path, key in KEYS.items():
+        headers = {"authorization": f"Bearer {run.secret(key)}"}
         found = run.client.post(path, headers=headers, content=pieces())
         assert found.status_code == 413
         ours(found)
@@ -315,8 +324,8 @@ def test_a_hundred_megabytes_are_refused_and_forgotten(run: Running) -> None:
 
 def test_requests_in_one_go_are_answered_in_order(run: Running) -> None:
     """A client may write the next request before it has read the last answer."""
-    key = run.secret("prod-web")
-    one = f"GET /v1/models HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\nx-request-id: r{{}}\r\n\r\n"
+    head = f"GET /v1/models HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {run.secret('prod-web')}"
+    one = head + "\r\nx-request-id: r{}\r\n\r\n"
     found = raw_answer(run, "".join(one.format(number) for number in range(5)).encode())
     assert [found.find(f"x-request-id: r{number}".encode()) > 0 for number in range(5)] == [
         True
@@ -326,10 +335,9 @@ def test_requests_in_one_go_are_answered_in_order(run: Running) -> None:
 
 def test_http_1_0_gets_a_body_without_chunks(run: Running) -> None:
     """An old client reads to the end of the connection."""
-    key = run.secret("prod-web")
     body = json.dumps({**BODIES[CHAT], "stream": True})
-    head = f"POST {CHAT} HTTP/1.0\r\nauthorization: Bearer {key}\r\ncontent-length: {len(body)}\r\n\r\n"
-    found = raw_answer(run, (head + body).encode())
+    head = f"POST {CHAT} HTTP/1.0\r\nauthorization: Bearer {run.secret('prod-web')}\r\n"
+    found = raw_answer(run, f"{head}content-length: {len(body)}\r\n\r\n{body}".encode())
     assert b"transfer-encoding" not in found.lower()
     assert found.endswith(b"data: [DONE]\n\n")
 

@@ -27,12 +27,14 @@ def looped(usd: float = 20.0, *, where: slice = LOOP) -> np.ndarray:
     return values
 
 
-def raised(spikes: Spikes) -> pd.DataFrame:
-    return spikes.events[spikes.events["status"] == "raised"].reset_index(drop=True)
+def told(spikes: Spikes) -> pd.DataFrame:
+    """What people read: the alarms, and what is only unusual."""
+    shown = spikes.events["status"].isin(["raised", "noted"])
+    return spikes.events[shown].reset_index(drop=True)
 
 
 def found(costs: Costs, **more: Any) -> pd.DataFrame:
-    return raised(find_spikes(rolled(costs), now=END, **more))
+    return told(find_spikes(rolled(costs), now=END, **more))
 
 
 def plan(start: int, end: int, *, key: str | None = "app", factor: float | None = None) -> Any:
@@ -75,21 +77,21 @@ def test_a_spike_that_the_total_hides_is_raised_on_its_model() -> None:
     assert list(small["model"]) == ["small"]
 
 
-def test_a_day_that_is_dear_without_any_dear_hour_is_raised() -> None:
+def test_a_day_that_is_dear_without_any_dear_hour_is_told() -> None:
     """A leak may well spend a little more each hour, around the clock."""
     rng = np.random.default_rng(3)
     values = rng.gamma(0.3, 3.0, 24 * 60)
     values[24 * 50 : 24 * 51] += 3.0
-    spikes = raised(find_spikes(rolled({("app", "m"): values}), now=START + timedelta(days=60)))
+    spikes = told(find_spikes(rolled({("app", "m"): values}), now=START + timedelta(days=60)))
     days = spikes[spikes["grain"] == "day"]
     assert list(days["start"]) == [START + timedelta(days=50)]
     assert float(days["impact_usd"].iloc[0]) == pytest.approx(72, abs=25)
 
 
-def test_what_costs_less_than_the_floor_is_not_raised() -> None:
+def test_what_costs_less_than_the_floor_is_not_told() -> None:
     """Three times a cent is a record, and nobody's concern."""
     spikes = find_spikes(rolled({("app", "m"): looped()}), now=END, floor_usd=Decimal(100))
-    assert raised(spikes).empty
+    assert told(spikes).empty
     assert set(spikes.events["status"]) == {"below_floor"}
 
 
@@ -115,7 +117,7 @@ def test_falling_silent_is_an_event_and_coming_back_is_none() -> None:
 def test_planned_activity_is_marked_and_its_note_shown() -> None:
     """The run after the feedback must show that it was heard."""
     spikes = find_spikes(rolled({("app", "m"): looped()}), now=END, planned=plan(599, 604))
-    assert raised(spikes).empty
+    assert told(spikes).empty
     planned = spikes.events[spikes.events["status"] == "planned"]
     assert list(planned["note"].unique()) == ["load test"]
 
@@ -171,7 +173,7 @@ def test_a_young_key_is_judged_by_its_minutes() -> None:
     assert silent.events.empty
     assert list(silent.series["watched"]) == ["none"]
     spikes = find_spikes(hourly, now=START + hours(1), minutes=by_minute)
-    (event,) = raised(spikes).to_dict("records")
+    (event,) = told(spikes).to_dict("records")
     assert event["start"] == START + timedelta(minutes=40)
     assert event["end"] == START + timedelta(minutes=44)
     assert float(event["impact_usd"]) == pytest.approx(4, rel=0.05)
@@ -182,7 +184,7 @@ def test_a_key_with_a_past_is_not_judged_by_minutes() -> None:
     """Minutes are wild; two days of hours say more."""
     late = minutes_of(np.r_[np.full(30, 0.1), 9.0], start=END - hours(1))
     both = {("new", "m"): steady(COUNT)}
-    assert raised(find_spikes(rolled(both), now=END, minutes=late)).empty
+    assert told(find_spikes(rolled(both), now=END, minutes=late)).empty
 
 
 def test_a_key_without_a_past_is_silent_whatever_it_spends() -> None:
@@ -190,7 +192,7 @@ def test_a_key_without_a_past_is_silent_whatever_it_spends() -> None:
     values = np.zeros(COUNT)
     values[680:] = 500
     spikes = find_spikes(rolled({("new", "m"): values, ("old", "m"): steady(COUNT)}), now=END)
-    assert raised(spikes).empty
+    assert told(spikes).empty
     watched = spikes.series.set_index("key_name")
     assert watched.loc["new", "watched"] == "none"
     assert watched.loc["new", "first_use"] == START + hours(680)
@@ -218,8 +220,8 @@ def test_the_running_hour_can_be_too_high_and_never_too_low() -> None:
     now = START + hours(COUNT - 1) + timedelta(minutes=5)
     low, high = steady(COUNT), steady(COUNT)
     low[-1], high[-1] = 0.001, 40
-    assert raised(find_spikes(rolled({("app", "m"): low}), now=now)).empty
-    assert len(raised(find_spikes(rolled({("app", "m"): high}), now=now))) == 1
+    assert told(find_spikes(rolled({("app", "m"): low}), now=now)).empty
+    assert len(told(find_spikes(rolled({("app", "m"): high}), now=now))) == 1
 
 
 def test_only_events_of_the_window_are_given() -> None:
@@ -238,7 +240,7 @@ def test_rows_of_the_future_and_of_long_ago_are_counted() -> None:
     frame = pd.concat([rolled({("app", "m"): looped()}), stray])
     spikes = find_spikes(frame, now=START + hours(650))
     assert spikes.left_out == 51
-    assert len(raised(spikes)) == 1
+    assert len(told(spikes)) == 1
 
 
 @pytest.mark.parametrize(
@@ -256,7 +258,7 @@ def test_rows_of_the_future_and_of_long_ago_are_counted() -> None:
 def test_nothing_is_raised_where_nothing_happened(costs: Costs) -> None:
     """Odd data are no reason to wake somebody."""
     spikes = find_spikes(rolled(costs), now=END)
-    assert raised(spikes).query("direction == 'up'").empty
+    assert told(spikes).query("direction == 'up'").empty
     assert len(spikes.series) == len({key for key, _ in costs})
 
 
@@ -280,7 +282,7 @@ def test_accounts_with_the_same_key_name_are_apart() -> None:
     """Two accounts may both have a key called prod."""
     one = rolled({("app", "m"): looped()}).assign(account="a")
     other = rolled({("app", "m"): steady(COUNT, seed=7)}).assign(account="b")
-    events = raised(find_spikes(pd.concat([one, other]), now=END))
+    events = told(find_spikes(pd.concat([one, other]), now=END))
     assert list(events["account"]) == ["a"]
 
 
@@ -317,13 +319,13 @@ def test_later_rows_never_change_what_was_told(seed: int, cut: int) -> None:
     values[-1] += 0.1
     frame = rolled({("app", "m"): values})
 
-    def told(now: Any) -> list[tuple[Any, ...]]:
+    def seen(now: Any) -> list[tuple[Any, ...]]:
         events = find_spikes(frame, now=now, floor_usd=Decimal(0)).events
         hourly = events.query("grain == 'hour' and scope == 'key'")
         early = hourly[hourly["start"] < START + hours(cut)]
         return sorted(zip(early["start"], early["direction"], early["low_usd"], strict=True))
 
-    assert told(START + hours(cut)) == told(END)
+    assert seen(START + hours(cut)) == seen(END)
 
 
 def test_the_band_shows_every_hour_and_what_is_marked() -> None:

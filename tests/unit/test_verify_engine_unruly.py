@@ -1,6 +1,5 @@
 """Whatever a client does to its machine, it is told, the other cells go on, and nothing is left."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -28,10 +27,10 @@ from runbook_lib.verify.records import Played
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> object:
     """Every test ends with no process, no thread and no open file more than before."""
-    before = set(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     yield
     assert left_behind() == []
-    assert len(os.listdir("/proc/self/fd")) <= len(before) + 1
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
 
 
 def _with_a_bad_one(model: str = "bad", count: int = 8) -> list[Cell]:
@@ -97,7 +96,7 @@ def test_a_client_that_always_dies_ends_too() -> None:
     found = several("always_leaves", [cell(f"cell {n}") for n in range(80)])
     assert {ending(played) for played in found} == {Ending.DIED}
     given_up = [played for played in found if "Not played" in str(played.notes)]
-    assert 40 < len(given_up) < 80
+    assert 20 <= len(given_up) < 80
 
 
 def test_what_it_writes_never_reaches_our_output(capfd: pytest.CaptureFixture[str]) -> None:
