@@ -17,16 +17,18 @@ if TYPE_CHECKING:
     from runbook_lib.classifier import classify
     from runbook_lib.runbooks.fallback import verify_fallback
     from runbook_lib.runbooks.incidents import triage
+    from runbook_lib.runbooks.spend import drill_down
     from runbook_lib.session import open_store
 
 _HOMES = {
     "classify": "runbook_lib.classifier",
+    "drill_down": "runbook_lib.runbooks.spend",
     "open_store": "runbook_lib.session",
     "triage": "runbook_lib.runbooks.incidents",
     "verify_fallback": "runbook_lib.runbooks.fallback",
 }
 
-__all__ = ["__version__", "classify", "open_store", "triage", "verify_fallback"]
+__all__ = ["__version__", "classify", "drill_down", "open_store", "triage", "verify_fallback"]
 
 
 def __getattr__(name: str) -> Any:

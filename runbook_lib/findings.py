@@ -409,6 +409,14 @@ RULES: dict[str, str] = {
     "fallback-balance-short": "The balance cannot carry the primary's load on the fallback.",
     "fallback-limits-short": "The fallback's key is refused for its rate already.",
     "fallback-answered-by-other": "Another model answered for the fallback.",
+    # What spend shows
+    "spend-spike": "A key, or a model on it, spent unlike its own past.",
+    "first-seen": "A key is used from an address, by a client or for a model for the first time.",
+    "cost-differs": "What was billed is not tokens × price.",
+    "unpriced-rows": "Requests have no known price, or the export has no cost for them.",
+    "export-gap": "Hours without any usage row where many are usual.",
+    "balance-differs": "The balance moved otherwise than the usage rows say.",
+    "unallocated-spend": "Spend on keys that the inventory gives to nobody.",
     # How good the data are
     "input-rejected": "Rows could not be read and were left out.",
     "input-gap": "The data do not cover the whole window asked.",

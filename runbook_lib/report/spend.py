@@ -89,7 +89,7 @@ def _dollars(axes: "Axes") -> None:
     from matplotlib.ticker import FuncFormatter
 
     def told(value: float, _: object) -> str:
-        return money.usd(Decimal(repr(round(value, 6))))
+        return money.usd(Decimal(str(round(float(value), 6))))
 
     axes.yaxis.set_major_formatter(FuncFormatter(told))
     axes.grid(axis="y", color="#E3E3E3", linewidth=0.7)
@@ -178,30 +178,30 @@ def strip(frame: "pd.DataFrame", zone: ZoneInfo, *, title: str) -> figures.Pictu
     """Draw one key's spend by hour inside the band that its own past expects.
 
     Args:
-        frame: One row an hour: `bucket` (start, aware), `cost_usd` (Decimal USD), `low_usd`,
-            `high_usd`, `expected_usd` (float USD, NaN where no past tells), `marked` (bool).
+        frame: One row an hour: `hour` (start, aware), `observed_usd`, `low_usd`, `high_usd`
+            (Decimal USD; None where no past tells), `mark` (text, empty for none).
         zone: Zone of the axis.
         title: Title of the picture.
 
     Returns:
         The picture; its words name the marked hours.
     """
-    cost = frame["cost_usd"].astype(float)
-    hit = frame[frame["marked"].astype(bool)]
+    cost = frame["observed_usd"].astype(float)
+    hit = frame[frame["mark"] != ""]
     with figures.drawing(8.2, 3.2) as figure:
         axes = figure.subplots()
         axes.fill_between(
-            frame["bucket"],
+            frame["hour"],
             frame["low_usd"].astype(float).clip(lower=0),
             frame["high_usd"].astype(float),
             color="#CFE3F1",
             step="post",
             label="expected by its own past",
         )
-        axes.step(frame["bucket"], cost, where="post", color=figures.COLOURS["good"], lw=1.1)
+        axes.step(frame["hour"], cost, where="post", color=figures.COLOURS["good"], lw=1.1)
         axes.scatter(
-            hit["bucket"],
-            hit["cost_usd"].astype(float),
+            hit["hour"],
+            hit["observed_usd"].astype(float),
             color=figures.COLOURS["bad"],
             s=22,
             zorder=3,
@@ -214,7 +214,7 @@ def strip(frame: "pd.DataFrame", zone: ZoneInfo, *, title: str) -> figures.Pictu
         _dollars(axes)
         axes.set_title(redact.safe(title, limit=90))
         marked = [
-            f"{clock.clock_time(row['bucket'], zone, seconds=False)} {money.usd(row['cost_usd'])}"
+            f"{clock.clock_time(row['hour'], zone, seconds=False)} {money.usd(row['observed_usd'])}"
             for row in hit.head(12).to_dict("records")
         ]
         more = f" and {len(hit) - 12} more" if len(hit) > 12 else ""

@@ -50,6 +50,11 @@ ANSWERS = {
         "Change the client before the next incident does it.",
         "What it does, what a correct one does and what the difference costs stand below.",
     ),
+    "spend_odd": (
+        "Look at the dearest finding first.",
+        "Each says what it cost, whose it is, and which rows it stands on.",
+    ),
+    "spend_plain": ("Nothing odd was found.", "The tables below add up to the same total."),
     "client_untested": (
         "Nothing is proved yet.",
         "The client could not be tested; the first finding says why.",

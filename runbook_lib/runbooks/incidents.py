@@ -103,7 +103,9 @@ def triage(
         made = _ids(store, _asked(request_id), margin)
     asked = {"request_id": request_id if isinstance(request_id, str) else list(request_id)}
     given = {"start": start, "end": end, "window_hours": window_hours}
-    return finished(made, store, {**asked, **given, "timezone": timezone, "now": now})
+    around = next((item.window for item in made.findings), None)
+    rest = {"timezone": timezone, "now": now}
+    return finished(made, store, {**asked, **given, **rest}, asked=around)
 
 
 def _asked(request_id: str | Sequence[str]) -> list[str]:

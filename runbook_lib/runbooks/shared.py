@@ -17,9 +17,20 @@ if TYPE_CHECKING:
     from runbook_lib.store import Store
 
 
-def finished(made: Report, store: "Store", parameters: dict[str, object]) -> Report:
-    """Add what every report says of its data, its parameters and its time."""
-    asked = next((item.window for item in made.findings), None)
+def finished(
+    made: Report, store: "Store", parameters: dict[str, object], *, asked: Window | None = None
+) -> Report:
+    """Add what every report says of its data, its parameters and its time.
+
+    Args:
+        made: The Report.
+        store: The lake it was made from.
+        parameters: What was asked, with `timezone` and `now`.
+        asked: The span that the data must cover; None for none.
+
+    Returns:
+        The Report with its inputs, its time, and findings of what the data lack.
+    """
     spans = {name: store.span(name) for name in ROWS}
     about = findings_of_inputs(store.intake.inputs, asked, spans)
     timezone = str(parameters["timezone"])

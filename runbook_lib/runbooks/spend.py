@@ -1,0 +1,257 @@
+"""Usage drill-down: what the store is asked for, and the Report made of it."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+
+from runbook_lib import clock, report
+from runbook_lib.analysis import drill, spend
+from runbook_lib.analysis.material import Material
+from runbook_lib.analysis.spikes import expected_band, find_spikes, first_seen
+from runbook_lib.clock import Window
+from runbook_lib.errors import MissingInputError, ParameterError
+from runbook_lib.findings import MOST_ROWS, Report
+from runbook_lib.pricing import price_list
+from runbook_lib.runbooks.incidents import around_all
+from runbook_lib.runbooks.shared import finished, held, time_of
+from runbook_lib.store import Filter
+
+if TYPE_CHECKING:
+    from runbook_lib.store import Store
+
+WEEK = timedelta(days=7)
+
+PAST = timedelta(days=70)
+"""How far before the window the past of a key is read."""
+
+YOUNG = timedelta(days=3)
+"""Data that span less are looked at by the minute."""
+
+LACKING = timedelta(hours=3)
+"""A week that lacks less than this at its end counts as whole."""
+
+MOST_CALLS = 100_000
+"""Attempts of a window up to which it is looked through for lost money."""
+
+SPLIT = ("account", "key_name", "model", "endpoint")
+SEEN = ("account", "key_name", "ip_address", "user_agent", "model")
+
+
+def drill_down(
+    store: "Store",
+    *,
+    start: str = "",
+    end: str = "",
+    compare_start: str = "",
+    compare_end: str = "",
+    by: str = "model",
+    key_name: str = "",
+    model: str = "",
+    top: int = 10,
+    floor_usd: float = 0.1,
+    timezone: str = "UTC",
+    now: str = "",
+) -> Report:
+    """Say what was spent, why that moved, what is odd in it, and which rows did it.
+
+    Args:
+        store: The lake, from `open_store`.
+        start: Start of the window; without an offset it is meant in *timezone*. Empty for the last
+            whole week (Monday to Sunday), or for all data where they hold none.
+        end: Its end, not part of it; open means the end of the data.
+        compare_start: Start of the window it is compared with; empty for the one before, as long.
+        compare_end: Its end.
+        by: What spend is split by: model, key_name, environment, service or owner.
+        key_name: Only this key; empty for all.
+        model: Only this model; empty for all.
+        top: Names shown; the rest is one line.
+        floor_usd: USD that a spike must cost beyond the usual to be told.
+        timezone: IANA zone of days, hours and times.
+        now: Time the report is made for; empty is the clock, on sample data their end.
+
+    Returns:
+        The Report. Its exhibits add up to the same total; `rows` are the dearest rows behind it.
+
+    Raises:
+        ParameterError: a value cannot be used. MissingInputError: there are no usage rows.
+
+    Source: contract §5-§9 (M).
+    """
+    report.install()
+    place = clock.zone(timezone)
+    _checked(by, top, floor_usd)
+    span = store.span("usage")
+    if span is None:
+        raise MissingInputError("There are no usage rows here", hint="take in a usage export")
+    at = time_of(store, now, place)
+    window = _window(held(store) or span, start, end, place, at)
+    before = _before(span, window, compare_start, compare_end, place)
+    asked = _asked(
+        store,
+        span,
+        window,
+        before,
+        at,
+        (by, top, Decimal(repr(floor_usd))),
+        (key_name, model),
+        timezone,
+    )
+    made = spend.drilled(asked)
+    names = {"start": clock.stamp(window.start), "end": clock.stamp(window.end)}
+    ends = [clock.stamp(one) for one in (before.start, before.end)] if before else ["", ""]
+    other = {"compare_start": ends[0], "compare_end": ends[1], "by": by, "key_name": key_name}
+    rest = {"model": model, "top": top, "floor_usd": floor_usd, "timezone": timezone, "now": now}
+    return finished(made, store, {**names, **other, **rest}, asked=window)
+
+
+def _checked(by: str, top: int, floor_usd: float) -> None:
+    if by not in drill.BY:
+        raise ParameterError("by", by, hint=f"one of {', '.join(drill.BY)}")
+    if not 1 <= top <= 100:
+        raise ParameterError("top", top, hint="a number from 1 to 100")
+    if not 0 <= floor_usd < float("inf"):
+        raise ParameterError("floor_usd", floor_usd, hint="USD from 0 on")
+
+
+def _window(span: Window, start: str, end: str, place: ZoneInfo, now: datetime) -> Window:
+    """The span asked; the last whole local week where nothing is asked and the data hold one."""
+    if start or end:
+        first = clock.from_parameter("start", start, place) if start else span.start
+        last = clock.from_parameter("end", end, place) if end else span.end
+        return Window(start=first, end=last)
+    until = (min(span.end, now) + LACKING).astimezone(place)
+    monday = _midnight(until - timedelta(days=until.weekday()), place)
+    week = Window(start=_midnight(monday - timedelta(days=6, hours=12), place), end=monday)
+    week = Window(start=week.start.astimezone(UTC), end=week.end.astimezone(UTC))
+    return week if week.start >= span.start - timedelta(days=1) else span
+
+
+def _midnight(at: datetime, place: ZoneInfo) -> datetime:
+    return datetime.combine(at.astimezone(place).date(), time(), place)
+
+
+def _before(span: Window, window: Window, start: str, end: str, place: ZoneInfo) -> Window | None:
+    """The span it is compared with; None where the data do not reach back."""
+    if start or end:
+        first = clock.from_parameter("compare_start", start, place) if start else span.start
+        last = clock.from_parameter("compare_end", end, place) if end else window.start
+        return Window(start=first, end=last)
+    local = window.start.astimezone(place)
+    days = (window.end.astimezone(place).date() - local.date()).days
+    if days:
+        first = _midnight(local - timedelta(days=days) + timedelta(hours=12), place).astimezone(UTC)
+        first += window.start - _midnight(local, place).astimezone(UTC)
+    else:
+        first = window.start - (window.end - window.start)
+    reach = span.start - (window.end - window.start) / 10
+    return Window(start=first, end=window.start) if first >= reach else None
+
+
+def _asked(
+    store: "Store",
+    span: Window,
+    window: Window,
+    before: Window | None,
+    now: datetime,
+    shape: tuple[str, int, Decimal],
+    names: tuple[str, str],
+    timezone: str,
+) -> spend.Spent:
+    by, top, floor_usd = shape
+    key_name, model = names
+    equals: dict[str, Sequence[str]] = {}
+    if key_name:
+        equals["key_name"] = [key_name]
+    if model:
+        equals["model"] = [model]
+    inside = Filter(window=window, equals=equals)
+    rolled = store.roll_up("usage", SPLIT, grain="hour", where=inside, zone=timezone)
+    earlier = rolled.iloc[:0]
+    if before is not None:
+        where = Filter(window=before, equals=equals)
+        earlier = store.roll_up("usage", SPLIT, where=where)
+    past = _past(store, span, window, equals)
+    spikes = find_spikes(
+        past["hour"], now=min(now, window.end), floor_usd=floor_usd,
+        planned=store.table("planned"), minutes=past.get("minute"), window=window,
+    )  # fmt: skip
+    material, notes = _material(store, window)
+    rows = store.rows("usage", inside, limit=MOST_ROWS, order="dearest")
+    seen = Filter(window=Window(start=window.start - PAST, end=window.end), equals=equals)
+    grain: Any = "minute" if "minute" in past else "hour"
+    news = first_seen(
+        store.roll_up("usage", SEEN, grain=grain, where=seen), now=window.end, window=window
+    )
+    fine = past.get("minute", past["hour"])
+    return spend.Spent(
+        window=window,
+        before=before,
+        now=now,
+        by=by,
+        top=top,
+        key_name=key_name,
+        model=model,
+        floor_usd=floor_usd,
+        rolled=rolled,
+        earlier=earlier,
+        hours=past["hour"],
+        past=fine,
+        spikes=spikes,
+        news=news,
+        days=store.roll_up(
+            "usage", ("account", "model", "rate_multiplier"), grain="day", where=inside
+        ),
+        bands=store.spread(inside),
+        rows=rows.frame,
+        left_out=rows.left_out,
+        left_out_usd=rows.left_out_usd,
+        sides=store.reconcile_by(["key_name"], window),
+        material=material,
+        strip=_strip(past["hour"], spikes.events, min(now, window.end), window),
+        keys=store.table("keys"),
+        ledger=store.table("ledger"),
+        prices=price_list(store.table("prices")),
+        timezone=timezone,
+        notes=notes,
+    )
+
+
+def _past(
+    store: "Store", span: Window, window: Window, equals: dict[str, Sequence[str]]
+) -> dict[str, pd.DataFrame]:
+    """Usage far enough back to know what is usual; by the minute too where data are young."""
+    long = Filter(window=Window(start=window.start - PAST, end=window.end), equals=equals)
+    found = {"hour": store.roll_up("usage", SPLIT, grain="hour", where=long)}
+    if span.end - span.start < YOUNG:
+        found["minute"] = store.roll_up("usage", SPLIT, grain="minute", where=long)
+    return found
+
+
+def _strip(
+    hours: pd.DataFrame, events: pd.DataFrame, now: datetime, window: Window
+) -> pd.DataFrame:
+    """The hours of the key with the dearest spike, with its band; empty where none was raised."""
+    raised = events[(events["status"] == "raised") & (events["grain"] == "hour")]
+    if raised.empty:
+        return pd.DataFrame()
+    key, account = raised[["key_name", "account"]].iloc[0]
+    band = expected_band(hours, now=now, key_name=key, account=account, window=window)
+    return band.assign(key_name=key)
+
+
+def _material(store: "Store", window: Window) -> tuple[Material | None, list[str]]:
+    """Attempts and rows of the window, where a log holds some and not too many."""
+    where = Filter(window=window)
+    calls = store.rows("calls", where, limit=0).total
+    if not calls:
+        return None, []
+    if calls > MOST_CALLS:
+        return None, [
+            f"{calls:,} attempts are too many to be looked through one by one; ask for a day, or "
+            "for one key"
+        ]
+    return around_all(store, margin=timedelta(0), window=window), []
