@@ -8,7 +8,9 @@ import csv
 import gzip
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from runbook_lib.sandbox import prices, ticks
@@ -30,6 +32,8 @@ AUDIT_COLUMNS = (
 
 FIRST_ROW = 1001
 _BOM = "\ufeff"
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_QUOTED = re.compile('[",\n\r]|^ | $')
 _NO_EFFORT = '"\'-"'
 
 
@@ -50,12 +54,27 @@ def _usage_line(row: Row) -> str:
     first = "" if row.ttft is None else row.ttft // ticks.MILLI
     effort = f'"{request.effort}"' if request.effort else _NO_EFFORT
     return (
-        f"\n{ticks.server_time(row.end)},{row.key.name},{request.model},{effort},"
-        f"{request.path},{request.ip},{'Stream' if request.stream else 'Sync'},Token,"
+        f"\n{ticks.server_time(row.end)},{_cell(row.key.name)},{_cell(request.model)},{effort},"
+        f"{_cell(request.path)},{request.ip},{'Stream' if request.stream else 'Sync'},Token,"
         f"{tokens.input},{tokens.output},{tokens.cache_read},{tokens.cache_write},"
         f"{_multiplier(row)},{prices.eight(cost.billed)},{prices.eight(cost.original)},"
         f"{first},{row.duration // ticks.MILLI}"
     )
+
+
+@lru_cache(maxsize=4096)
+def _cell(text: str) -> str:
+    """Write a text as the console does: quoted where a CSV needs it, guarded where it is a formula.
+
+    The console puts an apostrophe before what a spreadsheet would run (contract §7, M).
+    """
+    text = f"'{text}" if text[:1] in _FORMULA else text
+    return '"{}"'.format(text.replace('"', '""')) if _QUOTED.search(text) else text
+
+
+@lru_cache(maxsize=4096)
+def _json(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _multiplier(row: Row) -> str:
@@ -79,7 +98,8 @@ def list_item(number: int, row: Row) -> str:
     return (
         f'{{"id":{number},"user_id":{row.key.account.id},"api_key_id":{row.key.id},'
         f'"account_id":{row.channel.id},"request_id":"client:{row.client_id}",'
-        f'"model":"{request.model}","inbound_endpoint":"{request.path}","group_id":{group.id},'
+        f'"model":{_json(request.model)},"inbound_endpoint":{_json(request.path)},'
+        f'"group_id":{group.id},'
         f'"subscription_id":{plan},"input_tokens":{tokens.input},"output_tokens":{tokens.output},'
         f'"cache_creation_tokens":{tokens.cache_write},"cache_read_tokens":{tokens.cache_read},'
         f'"cache_creation_5m_tokens":{tokens.cache_write},"cache_creation_1h_tokens":0,'
@@ -93,7 +113,7 @@ def list_item(number: int, row: Row) -> str:
         f'"first_token_ms":{first},"media_type":null,"user_agent":{json.dumps(request.user_agent)},'
         f'"ip_address":"{request.ip}","cache_ttl_overridden":false,"billing_mode":"token",'
         f'"created_at":"{ticks.server_time(row.end)}",'
-        f'"api_key":{{"id":{row.key.id},"name":"{row.key.name}","status":"{status}"}},'
+        f'"api_key":{{"id":{row.key.id},"name":{_json(row.key.name)},"status":"{status}"}},'
         f'"group":{{"id":{group.id},"name":"{group.name}","platform":"{group.protocol}",'
         f'"rate_multiplier":{_multiplier(row)}}}}}'
     )

@@ -55,7 +55,15 @@ def head(scope: Mapping[str, Any]) -> Head:
     pairs = dict(parse_qsl(query, max_num_fields=None)) if query else {}
     client = scope.get("client")
     size = sum(len(name) + len(value) + 4 for name, value in raw)
-    return Head(scope["method"], scope["path"], pairs, headers, client[0] if client else "", size)
+    return Head(
+        scope["method"], _place(scope["path"]), pairs, headers, client[0] if client else "", size
+    )
+
+
+def _place(path: str) -> str:
+    """The path of a target; a proxy's client sends the whole address."""
+    scheme, found, rest = path.partition("://")
+    return f"/{rest.partition('/')[2]}" if found and scheme in ("http", "https") else path
 
 
 def secret(head_: Head) -> str | None:

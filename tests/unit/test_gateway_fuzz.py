@@ -24,7 +24,9 @@ STREAMED = GEMINI.replace("generateContent", "streamGenerateContent")
 KEYS = {
     **dict.fromkeys((CHAT, RESPONSES, VECTORS), "prod-web"),
     **dict.fromkeys((MESSAGES, COUNT), "prod-assistant"),
-    **dict.fromkeys((GEMINI, STREAMED, GEMINI.replace("generateContent", "countTokens")), "prod-vision"),
+    **dict.fromkeys(
+        (GEMINI, STREAMED, GEMINI.replace("generateContent", "countTokens")), "prod-vision"
+    ),
 }
 FIELDS = (
     *("model", "stream", "stream_options", "include_usage", "max_tokens", "max_output_tokens", "n"),
