@@ -101,8 +101,8 @@ def _paired(before: "pd.DataFrame", after: "pd.DataFrame", by: list[str]) -> "pd
         sides.append(one)
     both = sides[0].merge(sides[1], on=keys, how="outer", suffixes=("_old", "_new"))
     for side in ("old", "new"):
-        names = [f"{name}_{side}" for name in sums[:-1]]
-        both[names] = both[names].astype(float).fillna(0.0)
+        counts = [f"{name}_{side}" for name in sums[:-1]]
+        both[counts] = both[counts].astype(float).fillna(0.0)
         cost = both[f"cost_usd_{side}"]
         both[f"cost_usd_{side}"] = cost.where(cost.notna(), money.ZERO)
     return both

@@ -19,7 +19,6 @@ from runbook_lib.clock import Window
 from runbook_lib.findings import Coverage, Exhibit, Grade, NextSteps, Report, Verdict
 from runbook_lib.pricing import LIST_DATE, PriceList
 
-
 SPIKES = [
     *("event", "status", "repeat_of", "key_name", "model", "grain", "start", "end"),
     *("observed_usd", "expected_usd", "impact_usd", "kind", "requests", "note"),
