@@ -21,6 +21,7 @@ from runbook_lib import sources
 
 COUNT, VECTORS = "/v1/messages/count_tokens", "/v1/embeddings"
 STREAMED = GEMINI.replace("generateContent", "streamGenerateContent")
+COUNTED = GEMINI.replace("generateContent", "countTokens")
 KEYS = {
     **dict.fromkeys((CHAT, RESPONSES, VECTORS), "prod-web"),
     **dict.fromkeys((MESSAGES, COUNT), "prod-assistant"),
