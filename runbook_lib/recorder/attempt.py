@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Self
 
-from runbook_lib import contract
+from runbook_lib import contract, redact
 from runbook_lib.classifier import classify
 from runbook_lib.recorder import calls, facts
 from runbook_lib.recorder.ending import Ending, pairs
@@ -25,6 +25,7 @@ _OWN_FAULTS: Final = (
 _AGAIN: Final = frozenset({408, 409, 425, 429})
 _MOVED: Final = frozenset({301, 302, 303, 307, 308, 401})
 _STICKY: Final = (contract.Retry.NEVER, contract.Retry.WINDOW)
+_KEYS: Final = (b"authorization", b"x-api-key", b"x-goog-api-key")
 _TO_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -63,6 +64,7 @@ class Attempt:
         self._call: calls.Call | None = None
         self._scanner: Scanner | None = None
         self._raw: Any = ()
+        self._secrets: tuple[str, ...] = ()
         self._ttft: float | None = None
         self._events = self._written = self._stream_asked = False
         self._at = time.time()
@@ -73,9 +75,13 @@ class Attempt:
         self._begun = time.perf_counter()
 
     def _read_request(self, request: Any) -> None:
-        sent, url = request.headers, request.url
+        sent = {name.lower(): value.decode("latin-1") for name, value in request.headers.raw}
+        url = request.url
+        self._secrets = tuple(
+            key for name in _KEYS if len(key := sent.get(name, "").removeprefix("Bearer ")) >= 8
+        )
         body = getattr(request, "_content", None)
-        number = sent.get("x-stainless-retry-count", "")
+        number = sent.get(b"x-stainless-retry-count", "")
         resend = int(number) if number.isdecimal() and len(number) < 6 else None
         self._call, attempt, count = calls.joined(
             id(self._settings),
@@ -99,7 +105,7 @@ class Attempt:
             "url.path": facts.clean(url.path, 500),
             **found,
         }
-        if agent := sent.get("user-agent"):
+        if agent := sent.get(b"user-agent"):
             self._line["user_agent.original"] = facts.clean(agent)
         if span := _current_span():
             self._line["traceparent"] = span
@@ -173,7 +179,11 @@ class Attempt:
         self._line["ts"] = datetime.fromtimestamp(self._at, UTC).isoformat("T", "microseconds")
         self._line["duration_ms"] = round(lasted * 1000, 3)
         try:
-            self._settings.log.write(_TO_JSON(self._line))
+            text = _TO_JSON(self._line)
+            for secret in self._secrets:
+                if secret in text:  # told back by the server, in a field of ours
+                    text = text.replace(secret, redact.MASK)
+            self._settings.log.write(text)
         except _OWN_FAULTS as fault:
             _own_fault(fault)
         self._request = self._scanner = None

@@ -18,7 +18,9 @@ _NAMES_WITHIN: Final = 4096
 
 _USAGE = (b'"usage"', b'"usageMetadata"')
 _FINISH = (b'_reason":"', b'_reason": "', b'"finishReason"')
-_SOME_FINISH = re.compile(rb'"(?:finish_reason|finishReason|stop_reason)"\s*:\s*"([^"\\]{1,64})"')
+_SOME_FINISH = re.compile(
+    rb'"(?:finish_reason|finishReason|stop_reason)"\s*:\s*"([A-Za-z][A-Za-z0-9_.-]{0,63})"'
+)
 _ERROR = re.compile(rb'"error"\s*:\s*[{"]|"type"\s*:\s*"(?:error|response\.failed)"')
 _TERMINAL = re.compile(
     rb'^data:\s*\[DONE\]|"type"\s*:\s*"(?:message_stop|response\.(?:completed|incomplete))"'
