@@ -34,8 +34,13 @@ def anomaly_score(t: "np.ndarray", x: "np.ndarray") -> "np.ndarray":
 
 
 def anomaly_alert(t: "np.ndarray", x: "np.ndarray") -> "np.ndarray":
-    """Give the hours that are marked as unusual."""
-    return _marks(t, x).unusual[0]
+    """Give the marked hours of all events that people are told of."""
+    import numpy as np
+
+    from runbook_lib.analysis.spikes.events import alerts
+    from runbook_lib.analysis.spikes.marks import HOUR
+
+    return alerts(np.asarray(x, dtype=float)[None], _marks(t, x), grain=HOUR)[0]
 
 
 def loop_score(t: "np.ndarray", x: "np.ndarray") -> "np.ndarray":
@@ -46,7 +51,7 @@ def loop_score(t: "np.ndarray", x: "np.ndarray") -> "np.ndarray":
 
 
 def loop_alert(t: "np.ndarray", x: "np.ndarray") -> "np.ndarray":
-    """Give the hours that are marked as beyond the record of the key."""
+    """Give the hours beyond the record of the key: those that alarm."""
     return _marks(t, x).beyond_record[0]
 
 

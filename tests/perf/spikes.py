@@ -18,7 +18,7 @@ END = datetime(2026, 11, 23, tzinfo=UTC)
 
 
 def measure(rows: int) -> Iterator[tuple[str, float, str]]:
-    """Time the whole analysis; its size does not depend on *rows*. The better of two runs counts."""
+    """Time the whole analysis, the better of two runs; its size does not depend on *rows*."""
     del rows
     from runbook_lib.analysis.spikes import find_spikes
 

@@ -1,7 +1,8 @@
 """Spikes of spend: found by the key's own past, priced, and told once."""
 
+from runbook_lib.analysis.spikes.band import expected_band
 from runbook_lib.analysis.spikes.find import FLOOR_USD, Spikes, find_spikes
 from runbook_lib.analysis.spikes.first_seen import first_seen
 from runbook_lib.analysis.spikes.span import exact_span
 
-__all__ = ["FLOOR_USD", "Spikes", "exact_span", "find_spikes", "first_seen"]
+__all__ = ["FLOOR_USD", "Spikes", "exact_span", "expected_band", "find_spikes", "first_seen"]

@@ -4,13 +4,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from runbook_lib.analysis.spikes.marks import RECORD, Grain, Marks
+from runbook_lib.analysis.spikes import rolling
+from runbook_lib.analysis.spikes.marks import RECORD, Flags, Grain, Marks
 from runbook_lib.analysis.spikes.rolling import Floats
 
 Direction = Literal["up", "down"]
 Kind = Literal["record", "jump"]
+
+UP_DOWN: tuple[Direction, Direction] = ("up", "down")
+DOWN_UP: tuple[Direction, Direction] = ("down", "up")
+"""A direction and the other one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +54,7 @@ class Track:
 
     Attributes:
         values, course, usual, low, high, jump, record: As in `Marks`, a value a step.
-        marked: Steps that count in this direction.
+        up, down: Steps that are marked. `back`: those that only come back towards the usual.
         excused: Steps that were planned.
     """
 
@@ -61,8 +65,14 @@ class Track:
     high: Floats
     jump: Floats
     record: Floats
-    marked: NDArray[np.bool_]
-    excused: NDArray[np.bool_]
+    up: Flags
+    down: Flags
+    back: Flags
+    excused: Flags
+
+    def marked(self, direction: Direction) -> Flags:
+        """Give the steps that are marked in a direction."""
+        return self.up if direction == "up" else self.down
 
     def expected(self, start: int) -> Floats:
         """Give what is usual from a step on; the mean of its past where there is no course.
@@ -73,11 +83,11 @@ class Track:
 
 
 def events(
-    values: Floats, marks: Marks, excused: NDArray[np.bool_], *, grain: Grain, first: int
+    values: Floats, marks: Marks, excused: Flags, *, grain: Grain, first: int = 0
 ) -> list[Event]:
     """Gather the marked steps of some series into events.
 
-    Coming back from below, or falling back from above, is the end of an event and none itself.
+    The step back towards the usual after an event is its end, and starts none.
 
     Args:
         values: A row per series, a column per step.
@@ -87,39 +97,60 @@ def events(
         first: Number of the first of these series.
 
     Returns:
-        The events, by series, direction and start.
+        The events, by series and start.
     """
+    away = np.abs(values - marks.usual)
     with np.errstate(invalid="ignore"):
-        sides: list[tuple[Direction, NDArray[np.bool_]]] = [
-            ("up", marks.up & (values > marks.usual)),
-            ("down", marks.down & (values < marks.usual)),
-        ]
+        back = (away <= rolling.delayed(away, 1)) & ~(marks.up & marks.beyond_record)
     found = []
-    for direction, marked in sides:
-        for row in np.flatnonzero(marked.any(axis=1)):
-            track = Track(
-                values=values[row],
-                course=marks.course[row],
-                usual=marks.usual[row],
-                low=marks.low[row],
-                high=marks.high[row],
-                jump=marks.jump[row],
-                record=marks.record[row],
-                marked=marked[row],
-                excused=excused[row],
-            )
-            found += _runs(track, direction, series=first + int(row), grain=grain)
-    return sorted(found, key=lambda event: (event.series, event.direction, event.start))
+    for row in np.flatnonzero((marks.up | marks.down).any(axis=1)):
+        track = Track(
+            values=values[row],
+            course=marks.course[row],
+            usual=marks.usual[row],
+            low=marks.low[row],
+            high=marks.high[row],
+            jump=marks.jump[row],
+            record=marks.record[row],
+            up=marks.up[row],
+            down=marks.down[row],
+            back=back[row],
+            excused=excused[row],
+        )
+        found += _runs(track, series=first + int(row), quiet=grain.quiet)
+    return found
 
 
-def _runs(track: Track, direction: Direction, *, series: int, grain: Grain) -> list[Event]:
+def alerts(values: Floats, marks: Marks, *, grain: Grain) -> Flags:
+    """Tell which steps of some series are marked in an event: what people are told of.
+
+    Args:
+        values: A row per series, a column per step.
+        marks: Their marks.
+        grain: Size of the steps.
+
+    Returns:
+        Flags, of the shape of *values*.
+    """
+    flags = np.zeros(values.shape, dtype=bool)
+    for event in events(values, marks, flags, grain=grain):
+        span = slice(event.start, event.end)
+        side = marks.up if event.direction == "up" else marks.down
+        flags[event.series, span] |= side[event.series, span]
+    return flags
+
+
+def _runs(track: Track, *, series: int, quiet: int) -> list[Event]:
     found: list[Event] = []
-    end = 0
-    for start in np.flatnonzero(track.marked):
-        if start < end:
+    ends: dict[Direction, int] = {"up": -quiet - 1, "down": -quiet - 1}
+    for step in np.flatnonzero(track.up | track.down):
+        start = int(step)
+        direction, other = UP_DOWN if track.up[start] else DOWN_UP
+        ended = track.back[start] and start - ends[other] <= quiet
+        if start < ends[direction] or ended:
             continue
-        end = _end(track, int(start), direction, grain.quiet)
-        found.append(_event(track, int(start), end, direction, series))
+        ends[direction] = _end(track, start, direction, quiet)
+        found.append(_event(track, start, ends[direction], direction, series))
     return found
 
 
@@ -136,14 +167,14 @@ def _end(track: Track, start: int, direction: Direction, quiet: int) -> int:
     with np.errstate(invalid="ignore"):
         away = values >= sign * track.usual[start] + least
         away &= values >= sign * track.expected(start) + least
-    steps = np.flatnonzero(away | track.marked[start:])
+    steps = np.flatnonzero(away | track.marked(direction)[start:])
     breaks = np.flatnonzero(np.diff(steps) > quiet + 1)
     return start + int(steps[breaks[0]] if len(breaks) else steps[-1]) + 1
 
 
 def _event(track: Track, start: int, end: int, direction: Direction, series: int) -> Event:
     span = slice(start, end)
-    marked = track.marked[span]
+    marked = track.marked(direction)[span]
     sign = 1.0 if direction == "up" else -1.0
     values = track.values[span]
     usual = np.where(np.isnan(values), np.nan, track.expected(start)[: end - start])
@@ -167,5 +198,5 @@ def _event(track: Track, start: int, end: int, direction: Direction, series: int
     )
 
 
-def _beyond(track: Track, span: slice, marked: NDArray[np.bool_]) -> bool:
+def _beyond(track: Track, span: slice, marked: Flags) -> bool:
     return bool((track.record[span][marked] >= RECORD).any())

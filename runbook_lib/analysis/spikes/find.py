@@ -57,6 +57,7 @@ def find_spikes(
     Every hour and day is judged by what came before it alone, see `marks`. A series with less than
     two days of past is judged by its minutes, one without any past is silent. An event is told
     once: the model behind a spike of its key, and the day of a spike of its hours, are repeats.
+    Records alarm, about once in four weeks of a key; other unusual steps are noted.
     On a model of a key only records count, since the mix of models shifts all the time.
 
     Args:
@@ -73,8 +74,9 @@ def find_spikes(
 
     Returns:
         The spikes. `events` has a row per event, the raised first, dearest first: `event` (number),
-        `status` ("raised", "planned", "below_floor" or "repeat"), `repeat_of` (number or NA),
-        `kind` ("record": beyond anything seen; "jump": unusual), `direction` ("up" or "down"),
+        `status` ("raised": an alarm; "noted": unusual, no alarm; "planned"; "below_floor";
+        "repeat"), `repeat_of` (number or NA), `kind` ("record": beyond anything seen, the one that
+        alarms; "jump": unlike the step before), `direction` ("up" or "down"),
         `grain`, `scope` ("key" or "model"), `account`, `key_name`, `model` (None for the key),
         `start`, `end` (half-open, UTC), `peak_at`, `observed_usd` (exact), `expected_usd`,
         `impact_usd` (observed less expected), `factor` (observed over expected, NaN where nothing

@@ -88,6 +88,8 @@ def _read(rolled: pd.DataFrame, now: datetime) -> pd.DataFrame:
     fields = ["account", *NEW]
     blank = {name: None for name in fields if name not in rolled.columns}
     rows = rolled.assign(**blank)[[*fields, *needed]]
+    for name in ("account", "key_name"):
+        rows[name] = rows[name].astype("object").where(rows[name].notna(), None)
     return rows[rows["first_ts"] < now].sort_values("first_ts", kind="stable", ignore_index=True)
 
 

@@ -152,11 +152,6 @@ class Marks:
     down: Flags
 
     @property
-    def unusual(self) -> Flags:
-        """Steps unlike the one before, up or down."""
-        return np.abs(self.jump) >= JUMP
-
-    @property
     def beyond_record(self) -> Flags:
         """Steps beyond anything the series has seen: what to be woken for."""
         return self.record >= RECORD

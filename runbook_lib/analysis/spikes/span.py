@@ -32,7 +32,7 @@ def exact_span(times: "pd.Series[pd.Timestamp]", *, usual_per_hour: float) -> Wi
         The span from the first of its rows to just after the last, or None where rows come no
         faster than usual. With no usual rate at all every row belongs to it.
     """
-    stamps = times.dropna().sort_values(ignore_index=True)
+    stamps = times.dropna().dt.floor("us").sort_values(ignore_index=True)
     if stamps.empty:
         return None
     seconds = np.asarray((stamps - stamps.iloc[0]).dt.total_seconds(), dtype=np.float64)

@@ -14,7 +14,7 @@ from runbook_lib.analysis.spikes.events import Event
 from runbook_lib.analysis.spikes.grid import Grid, Name, Series
 from runbook_lib.analysis.spikes.planned import Plan
 
-STATUSES = ("raised", "planned", "below_floor", "repeat")
+STATUSES = ("raised", "noted", "planned", "below_floor", "repeat")
 """In the order they are shown."""
 
 _RANKS = {("key", "minute"): 0, ("key", "hour"): 0, ("key", "day"): 1}
@@ -87,7 +87,7 @@ class Found:
     @property
     def expected_usd(self) -> Decimal:
         """What would have been usual in it."""
-        return _amount(self.event.usual)
+        return amount(self.event.usual)
 
     @property
     def impact_usd(self) -> Decimal:
@@ -137,26 +137,33 @@ def table(
 def _status(one: Found, floor_usd: Decimal) -> str:
     if one.event.planned:
         return "planned"
-    return "below_floor" if abs(one.impact_usd) < floor_usd else "raised"
+    if abs(one.impact_usd) < floor_usd:
+        return "below_floor"
+    return "raised" if one.event.kind == "record" else "noted"
 
 
 def _repeats(found: Sequence[Found], statuses: Sequence[str]) -> dict[int, int]:
-    """Find for each event the one that tells the same more simply: of the key, of the hours."""
-    ranks = [_RANKS[one.scope, one.grain] for one in found]
+    """Find for each event the one that tells the same: graver, of the whole key, by the hour."""
+    rank = [
+        (STATUSES.index(status), _RANKS[one.scope, one.grain])
+        for one, status in zip(found, statuses, strict=True)
+    ]
     told: dict[tuple[str, str, str], list[int]] = defaultdict(list)
     repeated: dict[int, int] = {}
-    for n in sorted(range(len(found)), key=lambda n: (ranks[n], found[n].start)):
+    for n in sorted(range(len(found)), key=lambda n: (rank[n], found[n].start)):
         one = found[n]
         group = told[(one.name[0], one.name[1], one.event.direction)]
-        for other in group:
-            before = found[other]
-            same = before.name[2] in ("", one.name[2]) and ranks[other] < ranks[n]
-            if same and before.start < one.end and one.start < before.end:
-                repeated[n] = other
-                break
-        if n not in repeated and statuses[n] != "below_floor":
+        same = next((other for other in group if _overlap(found[other], one)), None)
+        if same is not None and rank[same] < rank[n]:
+            repeated[n] = same
+        elif statuses[n] != "below_floor":
             group.append(n)
     return repeated
+
+
+def _overlap(one: Found, other: Found) -> bool:
+    models = {one.name[2], other.name[2]} - {""}
+    return len(models) < 2 and one.start < other.end and other.start < one.end
 
 
 def _note(one: Found, plans: Sequence[Plan]) -> str:
@@ -189,8 +196,8 @@ def _row(one: Found) -> dict[str, Any]:
         "expected_usd": expected,
         "impact_usd": one.impact_usd,
         "factor": float(one.observed_usd / expected) if expected > 0 else float("nan"),
-        "low_usd": _amount(event.low),
-        "high_usd": _amount(event.high),
+        "low_usd": amount(event.low),
+        "high_usd": amount(event.high),
         "jump": event.jump,
         "record": event.record,
         "requests": one.requests,
@@ -201,7 +208,7 @@ def _row(one: Found) -> dict[str, Any]:
     }
 
 
-def _amount(value: float) -> Decimal:
+def amount(value: float) -> Decimal:
     """Write an estimate as money, with the decimals all amounts have."""
     return Decimal(f"{value:.{money.SCALE}f}")
 
