@@ -128,15 +128,18 @@ def _of_call(case: Case, call: joined.Call, facts: Facts) -> Iterator[Fault]:
     aim = wanted(case, call.cell, falls_back=facts.falls_back)
     seen = Seen(case=case, call=call, wanted=aim, facts=facts)
     alone = call.cell.calls == 1
-    for check in (*sending.CHECKS, *ending.CHECKS):
-        if alone or check in _OF_MANY:
-            yield from check(seen)
+    every = (*sending.CHECKS, *ending.CHECKS) if alone else _OF_MANY
+    for check in every if call.cell.cancel_after_s is None else _OF_CANCELLED:
+        yield from check(seen)
     if alone and call.outcome.ending is not Ending.DIED:
         yield from _strange(seen)
 
 
 _OF_MANY = (ending.silent, ending.in_time, sending.after_deadline, sending.wrong_model)
 """Checks that hold for each of many calls too; the others have a form of their own for them."""
+
+_OF_CANCELLED = (ending.in_time, ending.cancelled)
+"""Checks of a call that is cancelled: what else it would have done is no question."""
 
 
 def _strange(seen: Seen) -> Iterator[Fault]:

@@ -31,10 +31,12 @@ class Retries400(Careful):
 
 
 class RetriesCap(Careful):
-    """Every 429 is a rate limit to it."""
+    """Every 429 is sent again."""
 
-    def _is_final(self, status: int, code: str, wait: float | None) -> bool:
-        return False
+    def _refused(self, found: httpx.Response, body: bytes) -> Failed:
+        error = super()._refused(found, body)
+        error.retry = error.retry or error.status == 429
+        return error
 
 
 class SleepsADay(Careful):
