@@ -284,17 +284,25 @@ def _field_map(path: Path) -> dict[str, str]:
 @click.option("--data", type=click.Path(path_type=Path), metavar="DIR", help="Folder of its files.")
 @click.option("--faults", type=click.Path(path_type=Path), metavar="FILE.toml", help="Planted.")
 @click.option("--pace", type=click.FloatRange(0, 100), default=0.1, help="Times a model's time.")
-@click.option("--speed", type=click.FloatRange(0.001, 1e5), default=1.0, help="Times real time.")
+@click.option("--speed", type=click.FloatRange(0, 1e5), default=1.0, help="Times real time.")
+@click.option("--now", metavar="TIME", help="When it begins (default: the clock's time).")
 @_JSON
-def sandbox(port: int, data: Path | None, *, as_json: bool, **settings: Any) -> int:
+def sandbox(
+    port: int, data: Path | None, now: str | None, *, as_json: bool, **settings: Any
+) -> int:
     """Start a gateway on loopback that answers and fails like the real one, until Ctrl-C.
 
     Leaves its usage export, audit log and keys.csv in --data (default: a new temporary folder).
+    With --speed 0 time passes only where calls wait: with --now, every run is the same to the byte.
     """
     from runbook_lib.sandbox import serve
 
     folder = Path(tempfile.mkdtemp(prefix="runbook-sandbox-")) if data is None else data
-    made = serve.make(folder.resolve(), port=port, planted=settings.pop("faults"), **settings)
+    begins = None if now is None else clock.parse(now)
+    if now is not None and begins is None:
+        raise ParameterError("--now", now, hint="a time with its offset, 2026-11-18T13:00:00Z")
+    planted = settings.pop("faults")
+    made = serve.make(folder.resolve(), port=port, planted=planted, now=begins, **settings)
     made.run(lambda at: click.echo(json.dumps(at.as_json()) if as_json else "\n".join(at.lines())))
     if not as_json:
         click.echo(f"Its export and audit log are in {made.folder}.")

@@ -261,12 +261,14 @@ class Admin:
         return JSONResponse({"now": ticks.utc_time(clock.now()), "speed": clock.speed})
 
     async def set_clock(self, request: Request) -> Response:
-        """Move ahead: `advance_s`; run faster: `speed`."""
+        """Move ahead: `advance_s`; run faster: `speed`; 0 stands still."""
         given = await _fields(request)
-        advance, speed = float(given.get("advance_s", 0)), float(given.get("speed", 0))
+        advance, speed = float(given.get("advance_s", 0)), float(given.get("speed", 1))
         if not (0 <= advance <= 366 * 86_400 and 0 <= speed <= 100_000):
-            raise ParameterError("clock", str(given)[:80], hint="advance_s up to a year, speed > 0")
-        self.live.clock.change(advance_s=advance, speed=speed or None)
+            raise ParameterError(
+                "clock", str(given)[:80], hint="advance_s up to a year, speed >= 0"
+            )
+        self.live.clock.change(advance_s=advance, speed=speed if "speed" in given else None)
         return await self.tell_time(request)
 
     async def read_log(self, request: Request) -> Response:

@@ -5,6 +5,9 @@
 
 import asyncio
 import time
+from dataclasses import replace
+from email.utils import format_datetime
+from functools import lru_cache
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -50,6 +53,11 @@ class GatewayApp:
             call.seen.ended = call.seen.ended or time.monotonic()
 
 
+@lru_cache(maxsize=8)
+def _date(second: int) -> str:
+    return format_datetime(ticks.instant(second * ticks.SECOND), usegmt=True)
+
+
 class _Call:
     """One request and its reply."""
 
@@ -82,7 +90,7 @@ class _Call:
         except ParameterError as error:
             await self._plain(400, str(error))
             return
-        reply = self._asked(head, body, fault) or live.ask(request, fault, wish)
+        reply = self._dated(self._asked(head, body, fault) or live.ask(request, fault, wish))
         self._judged(reply, fault)
         if fault is not None and fault.socket:
             await self._socket(fault, reply)
@@ -90,6 +98,11 @@ class _Call:
         if fault is not None and fault.delay_s:
             await asyncio.sleep(fault.delay_s)
         await self._write(reply)
+
+    def _dated(self, reply: Reply) -> Reply:
+        """Tell the time of the sandbox, as every server does its own."""
+        date = _date(self.live.clock.now() // ticks.SECOND)
+        return replace(reply, headers=[("date", date), *reply.headers])
 
     def _asked(self, head: wire.Head, body: bytes, fault: Fault | None) -> Reply | None:
         """Answer what is for the console; None for everything else."""
@@ -150,7 +163,8 @@ class _Call:
         headers = [("content-type", "text/plain; charset=utf-8")]
         now = self.live.clock.now()
         body = [text.encode()]
-        await self._write(Reply(status=status, headers=headers, pieces=body, first=now, end=now))
+        reply = Reply(status=status, headers=headers, pieces=body, first=now, end=now)
+        await self._write(self._dated(reply))
 
     # The wire -----------------------------------------------------------------------------------
 

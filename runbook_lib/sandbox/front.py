@@ -229,6 +229,7 @@ def loopback_config(app: Any) -> Config:
         log_level="critical",  # what a hostile request does is in our own log
         access_log=False,
         server_header=False,
+        date_header=False,  # the app tells the time of its own clock
         proxy_headers=False,
         h11_max_incomplete_event_size=MOST_HEADERS,
         timeout_graceful_shutdown=2,

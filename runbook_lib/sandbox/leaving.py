@@ -27,17 +27,20 @@ def write(live: Live, folder: Path, *, to_the_end: bool = False) -> None:
     if to_the_end:
         gateway.settle(ticks.FOREVER)
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as made:
-        draft = Path(made)
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as scratch:
+        draft = Path(scratch)
         for account in gateway.accounts.values():
             _write_account(live, draft, account, now)
         exports.write_audit(draft / "audit.csv", live.console.acts)
         _write_keys(live, draft / "keys.csv")
-        for path in sorted(draft.rglob("*")):
-            if path.is_file():
-                place = folder / path.relative_to(draft)
-                place.parent.mkdir(exist_ok=True)
-                path.replace(place)
+        made = {path.relative_to(draft) for path in draft.rglob("*") if path.is_file()}
+        for name in sorted(made):
+            place = folder / name
+            place.parent.mkdir(exist_ok=True)
+            (draft / name).replace(place)
+    for name in live.left - made:  # the export of a shorter span has another name
+        (folder / name).unlink(missing_ok=True)
+    live.left = made
 
 
 def _write_keys(live: Live, path: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import format_datetime
 from itertools import count
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -104,6 +105,7 @@ class Live:
         start: Tick at which it began.
         pace: Times the usual time of a model; 0 answers at once.
         desk: The console's API.
+        left: Files that were left in its folder, by their place in it.
     """
 
     seed: int
@@ -119,6 +121,7 @@ class Live:
     """Name of a key → chance of its own: its answers are the same whatever others ask."""
 
     desk: Desk = field(init=False)
+    left: set[Path] = field(default_factory=set)
     _number: Iterator[int] = field(default_factory=lambda: count(1))
     _names: dict[str, str] = field(default_factory=dict)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from runbook_lib.errors import ParameterError
+from runbook_lib.errors import InputError, ParameterError
 from runbook_lib.sandbox import faults, front, lanes, leaving, live
 from runbook_lib.sandbox.admin import Admin
 from runbook_lib.sandbox.app import GatewayApp
@@ -104,7 +104,7 @@ class Sandbox:
             told: Called once it listens.
 
         Raises:
-            OSError: the files cannot be written.
+            InputError: the files cannot be written.
         """
         asyncio.run(self.serve(told))
 
@@ -115,7 +115,7 @@ class Sandbox:
             told: Called once it listens.
 
         Raises:
-            OSError: the files cannot be written.
+            InputError: the files cannot be written.
         """
         broken = await asyncio.start_server(_no_handshake, sock=self._broken)
         try:
@@ -128,7 +128,14 @@ class Sandbox:
             broken.close()
             self._listener.close()
             if self._leaves:
-                leaving.write(self.live, self.folder, to_the_end=True)
+                self._leave()
+
+    def _leave(self) -> None:
+        try:
+            leaving.write(self.live, self.folder, to_the_end=True)
+        except OSError as error:
+            what = f"cannot be written ({error.strerror})"
+            raise InputError(str(self.folder), what, hint="give another one with --data") from error
 
     @contextlib.contextmanager
     def _until_signal(self) -> Iterator[None]:
@@ -162,17 +169,19 @@ def make(
     seed: int = 7,
     pace: float = live.PACE,
     speed: float = 1.0,
+    now: datetime | None = None,
     planted: Path | None = None,
     leaves: bool = True,
 ) -> Sandbox:
-    """Make a sandbox that begins now.
+    """Make a sandbox.
 
     Args:
         folder: Where it leaves its files.
         port: Port; 0 for a free one.
         seed: Where chance begins.
         pace: Times the usual time of a model; 0 answers at once.
-        speed: Seconds of the sandbox in one real second.
+        speed: Seconds of the sandbox in one real second; 0 lets time pass only where calls wait.
+        now: Instant at which it begins, aware; None for the machine's clock.
         planted: TOML file with faults and rules; None for none.
         leaves: Whether it leaves files at its end.
 
@@ -186,7 +195,7 @@ def make(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ParameterError("--data", str(folder), hint="a folder that can be written") from error
-    running = live.begin(seed, datetime.now(UTC), pace=pace, speed=speed)
+    running = live.begin(seed, now or datetime.now(UTC), pace=pace, speed=speed)
     if planted is not None:
         try:
             text = planted.read_text("utf-8")
