@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +67,13 @@ def make(sdk: str, url: str, secret: str, *, is_async: bool, timeout: float = 10
         return client
     if sdk == "genai":
         retry = genai.types.HttpRetryOptions(attempts=TRIES, initial_delay=0.001, max_delay=0.002)
+        own = {"transport": httpx2.AsyncHTTPTransport()} if find_spec("aiohttp") else None
         options = genai.types.HttpOptions(
             base_url=url,
             api_version="v1beta",
             timeout=int(timeout * 1000),
             retry_options=retry,
+            async_client_args=own,  # where aiohttp is installed, the SDK would take it instead
         )
         return genai.Client(api_key=secret, http_options=options)
     library = httpx if sdk == "httpx" else httpx2

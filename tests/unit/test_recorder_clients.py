@@ -244,7 +244,7 @@ def test_a_client_that_goes_around_httpx_is_refused(
     way: str, library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Calls that are silently not recorded would be missed only when they are needed."""
-    client = genai.Client(api_key=KEY)
+    client = make("genai", "http://127.0.0.1:9", KEY, is_async=False)
     monkeypatch.setattr(client._api_client, way, lambda: True)
     with pytest.raises(ParameterError, match=f"google-genai over {library}.*client=httpx"):
         record(client, tmp_path / "calls.jsonl")

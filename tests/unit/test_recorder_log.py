@@ -3,17 +3,22 @@
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import threading
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from runbook_lib.recorder import record
 from runbook_lib.recorder.log import LogFile
+
+httpx2 = pytest.importorskip("httpx2")
 
 LINE = json.dumps({"a": "x" * 200})
 
@@ -160,20 +165,88 @@ def test_a_file_of_yesterday_is_set_aside(tmp_path: Path) -> None:
     assert sorted(file.read_text() for file in tmp_path.iterdir()) == [f"{LINE}\n"] * 2
 
 
+def _answered(path: Path) -> int:
+    """Make a call that is recorded there; give its status."""
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, json={"id": "x"}))
+    with record(httpx2.Client(transport=transport), path) as client:
+        client.get("http://made/v1/models")
+        return int(client.get("http://made/v1/models").status_code)
+
+
+def _is_folder(folder: Path) -> Path:
+    (folder / "calls.jsonl").mkdir()
+    return folder / "calls.jsonl"
+
+
+def _below_a_file(folder: Path) -> Path:
+    (folder / "file").write_text("")
+    return folder / "file" / "calls.jsonl"
+
+
+def _full(folder: Path) -> Path:
+    del folder
+    return Path("/dev/full")
+
+
+def _locked(folder: Path) -> Path:
+    (folder / "locked").mkdir(mode=0o500)
+    return folder / "locked" / "calls.jsonl"
+
+
+@pytest.mark.parametrize("trouble", [_is_folder, _below_a_file, _full, _locked])
 def test_what_cannot_be_written_is_warned_of_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    trouble: Callable[[Path], Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A full or forbidden disk costs a warning, not a call."""
-    log = LogFile(tmp_path)  # a folder
+    """A full or forbidden disk costs one warning, not a call."""
+    path = trouble(tmp_path)
+    if path == Path("/dev/full") and not path.exists():
+        pytest.skip("only where there is /dev/full")
+    if trouble is _locked and os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
     with caplog.at_level(logging.WARNING):
-        log.write(LINE)
-        log.write(LINE)
-    assert len(caplog.records) == 1
+        assert _answered(path) == 200
+    assert [record_.name for record_ in caplog.records] == ["runbook_lib.recorder.log"]
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only where there is /dev/full")
-def test_a_full_disk_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    """The disk is full in the middle of a call: the call goes on."""
-    with caplog.at_level(logging.WARNING):
-        LogFile(Path("/dev/full")).write(LINE)
-    assert len(caplog.records) == 1
+def test_a_file_that_may_not_grow_keeps_whole_lines(tmp_path: Path) -> None:
+    """A limit of the system cuts a line in the middle: what is left of it is taken back."""
+    path = tmp_path / "calls.jsonl"
+    script = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from runbook_lib.recorder.log import LogFile\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "log = LogFile(Path(sys.argv[1]))\n"
+        "for _ in range(20): log.write(sys.argv[2])\n"
+    )
+    asked = [sys.executable, "-c", script, str(path), LINE]
+    ran = subprocess.run(asked, check=True, capture_output=True, text=True, timeout=30)
+    assert ran.stderr.count("cannot be written") == 1
+    assert path.read_text().splitlines() == [LINE] * (1000 // (len(LINE) + 1))
+
+
+def test_a_folder_that_is_removed_is_made_again(tmp_path: Path) -> None:
+    """Who clears a folder while the service runs loses what was in it, and nothing more."""
+    path = tmp_path / "logs" / "calls.jsonl"
+    log = LogFile(path)
+    log.write(LINE)
+    shutil.rmtree(path.parent)
+    log.write(LINE)
+    assert path.read_text().splitlines() == [LINE]
+
+
+def test_a_writer_that_holds_the_lock_stops_nobody(tmp_path: Path) -> None:
+    """A writer can be stopped by a debugger; the others go on."""
+    fcntl = pytest.importorskip("fcntl")
+    path = tmp_path / "calls.jsonl"
+    with path.open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        LogFile(path, max_bytes=10).write(LINE)
+        LogFile(path, max_bytes=10).write(LINE)
+    assert path.read_text().splitlines() == [LINE] * 2
+
+
+def test_the_log_is_for_its_owner_only(tmp_path: Path) -> None:
+    """Ids and names of keys are nobody else's business."""
+    LogFile(tmp_path / "calls.jsonl").write(LINE)
+    assert (tmp_path / "calls.jsonl").stat().st_mode & 0o077 == 0
