@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from runbook_lib import redact
 from runbook_lib.verify.records import Attempt, Cell, Ending, Outcome, Place, Played
 
 UNHEARD = frozenset(one.value for one in Place if one is not Place.GATEWAY)
@@ -109,4 +110,4 @@ def told(attempt: Attempt) -> str:
     """Name how an attempt ended: status and code, or the fault where there was no answer."""
     if attempt.status is None:
         return attempt.fault or "no answer"
-    return f"{attempt.status} {attempt.code}".strip()
+    return f"{attempt.status} {redact.safe(attempt.code, limit=80)}".strip()

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from runbook_lib import redact
 from runbook_lib.findings import Severity
 from runbook_lib.verify import deviations, ending, joined, many, sending
 from runbook_lib.verify.deviations import WARNINGS, Deviation
@@ -15,6 +16,9 @@ from runbook_lib.verify.policy import wanted
 from runbook_lib.verify.records import Cell, Ending, Played
 from runbook_lib.verify.sending import Fault, Seen
 from runbook_lib.verify.vectors import Case, Level
+
+LONGEST = 300
+"""Characters of what was seen: codes and models in it come from gateways and clients."""
 
 _BY_CASE = (
     deviations.WRONG_RETRY,
@@ -168,8 +172,8 @@ def _deviation(case: Case, cell: Cell, fault: Fault) -> Deviation:
         case=case.name,
         cell=cell.id,
         level=Level.WARNING if warned else Level.ERROR,
-        expected=fault.expected,
-        seen=fault.seen,
+        expected=redact.safe(fault.expected, limit=LONGEST),
+        seen=redact.safe(fault.seen, limit=LONGEST),
         cost_usd=fault.cost_usd,
     )
 

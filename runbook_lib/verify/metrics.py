@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from runbook_lib import redact
 from runbook_lib.verify import deviations, joined, many, policy, spread
 from runbook_lib.verify.facts import Facts, flavour, is_healthy
 from runbook_lib.verify.joined import Call
@@ -121,7 +122,7 @@ def _attempts(calls: Pairs, played: Sequence[Judged]) -> Iterator[Metric]:
         for model, ratio in many.amplification(one).items():
             yield Metric(
                 metric="amplification",
-                scope=f"total outage, {model}",
+                scope=f"total outage, {redact.safe(model, limit=80)}",
                 value=ratio,
                 unit="ratio",
                 of=len(one.outcomes),
