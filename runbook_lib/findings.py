@@ -99,6 +99,11 @@ class NextStep:
     retry: str | None = None
 
 
+def level(status: str, severity: str) -> str:
+    """Give the word for how bad a finding is: its severity, or "unknown" or "pass"."""
+    return str(severity if status == Status.FAIL else status)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One thing that was looked at: what, how bad, how sure, on which rows, and what to do."""
@@ -121,6 +126,11 @@ class Finding:
     def __post_init__(self) -> None:
         if self.rule not in RULES:
             raise KeyError(f"rule {self.rule!r} is not registered in findings.RULES")
+
+    @property
+    def level(self) -> str:
+        """The word for how bad it is, the same wherever a finding is shown."""
+        return level(self.status, self.severity)
 
     @property
     def fingerprint(self) -> str:

@@ -234,7 +234,11 @@ def _make(raw: Path, lake: Path) -> None:
     raw.mkdir()
     sandbox.write_sample(raw, seed=SEED)
     with Store(lake, read_only=False) as store, store.staging() as staging:
-        taken = [item for path in sources.files([raw]) for item in sources.read(path, staging)]
+        taken = [
+            item
+            for place in sources.places([raw]).files
+            for item in sources.read(place.path, staging, name=place.name)
+        ]
         store.add(taken, sample=True)
 
 

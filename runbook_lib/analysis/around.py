@@ -1,11 +1,10 @@
-"""What is around a failure: who else was hit, since when, whether it goes on, what changed before.
+"""What is around a failure: who else was hit, since when, and whether it goes on.
 
 Everything here works on the roll-up by minute, so that hours of heavy traffic stay a small frame.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import pandas as pd
@@ -25,9 +24,6 @@ LULL = pd.Timedelta(minutes=90)
 
 FRESH = pd.Timedelta(minutes=5)
 """A spell whose last failure lies this close to the end of the data has not been seen to end."""
-
-BEFORE = timedelta(hours=1)
-"""How long before the onset a change is a suspect."""
 
 UPSTREAM_CAUSES = frozenset(
     {
@@ -203,9 +199,13 @@ def _sum(frame: pd.DataFrame) -> "pd.Series":
 def blast_radius(around: Spell, material: Material) -> pd.DataFrame:
     """Who else was hit: the same failure by code × key × model, with its share of the attempts.
 
+    Args:
+        around: The spell.
+        material: Holds the roll-up by minute, and single attempts.
+
     Returns:
         One row per code, key, service and model, most failures first: `failed`, `attempts` (all
-        outcomes in the same minutes), `share`, `first`, `last` (UTC).
+        outcomes from the first of these failures to the last), `share`, `first`, `last` (UTC).
     """
     by = ["key_name", "service", "model"]
     kin = around.kin
@@ -215,14 +215,37 @@ def blast_radius(around: Spell, material: Material) -> pd.DataFrame:
     hit = kin.groupby(["status", "code", *by], dropna=False, as_index=False).agg(
         failed=("attempts", "sum"), first=("first_ts", "min"), last=("last_ts", "max")
     )
-    span = material.minutes[
-        material.minutes["bucket"].between(kin["bucket"].min(), kin["bucket"].max())
-    ]
-    whole = span.groupby(by, dropna=False, as_index=False)["attempts"].sum()
+    whole = _attempts_from_to(kin["first_ts"].min(), kin["last_ts"].max(), by, material)
     table = hit.merge(whole, on=by, how="left")
     table["share"] = (table["failed"] / table["attempts"]).round(4)
     order = ["failed", "key_name", "model"]
     return table.sort_values(order, ascending=[False, True, True], ignore_index=True)[columns]
+
+
+def _attempts_from_to(
+    first: pd.Timestamp, last: pd.Timestamp, by: list[str], material: Material
+) -> pd.DataFrame:
+    """Count the attempts between two instants, both counted in, and not those of whole minutes.
+
+    The minutes at both ends are counted from single attempts. Where these were not loaded, what
+    the roll-up says of the first and last attempt of each group decides; a group that lies on both
+    sides of an end is counted whole.
+    """
+    minutes = material.minutes
+    ends = {first.floor("min"), last.floor("min")}
+    inner = minutes["bucket"].between(min(ends), max(ends)) & ~minutes["bucket"].isin(ends)
+    parts = [minutes.loc[inner, [*by, "attempts"]]]
+    singles = material.attempts
+    for bucket in sorted(ends):
+        if material.holds_all(bucket, bucket + pd.Timedelta(minutes=1)):
+            edge = singles[(singles["ts"].dt.floor("min") == bucket)].assign(attempts=1)
+            edge = edge[edge["ts"].between(first, last)]
+        else:
+            edge = minutes[minutes["bucket"] == bucket]
+            edge = edge[(edge["last_ts"] >= first) & (edge["first_ts"] <= last)]
+        parts.append(edge[[*by, "attempts"]])
+    both: pd.DataFrame = pd.concat(parts)
+    return both.groupby(by, dropna=False, as_index=False)["attempts"].sum()
 
 
 def blast_by_minute(around: Spell, material: Material) -> pd.DataFrame:
@@ -243,54 +266,6 @@ def blast_by_minute(around: Spell, material: Material) -> pd.DataFrame:
     table = kin.merge(whole, on=by, how="left").rename(columns={"bucket": "minute"})
     table["share"] = (table["failed"] / table["attempts"]).round(4)
     return table.sort_values(["minute", "key_name", "model"], ignore_index=True)
-
-
-def changes_before(onset: pd.Timestamp | None, material: Material) -> pd.DataFrame:
-    """What changed in the hour before the onset: acts on keys, and models never asked before.
-
-    Suspects, never causes.
-
-    Returns:
-        `at` (UTC), `what`, `subject`, `change`, `source_file`, `row_number`; newest first.
-    """
-    columns = ["at", "what", "subject", "change", "source_file", "row_number"]
-    if onset is None:
-        return pd.DataFrame(columns=columns)
-    acts = material.audit[material.audit["ts"].between(onset - BEFORE, onset)]
-    acts = acts[acts["action"].fillna("").str.startswith(("keys.", "groups.", "users."))]
-    audit = pd.DataFrame(
-        {
-            "at": acts["ts"],
-            "what": acts["action"],
-            "subject": acts["key_name"].fillna("key " + acts["key_id"].fillna("?")),
-            "change": acts["change"].fillna(""),
-            "source_file": acts["source_file"],
-            "row_number": acts["row_number"],
-        }
-    )
-    fresh = _first_seen(onset, material)
-    parts = [part for part in (audit, fresh) if len(part)]
-    if not parts:
-        return pd.DataFrame(columns=columns)
-    return pd.concat(parts).sort_values("at", ascending=False, ignore_index=True)[columns]
-
-
-def _first_seen(onset: pd.Timestamp, material: Material) -> pd.DataFrame:
-    minutes = material.minutes
-    keys = minutes.groupby("key_name")["first_ts"].min()
-    pairs = minutes.groupby(["key_name", "service", "model"], as_index=False)["first_ts"].min()
-    old = pairs["key_name"].map(keys) < pairs["first_ts"] - pd.Timedelta(minutes=5)
-    fresh = pairs[old & pairs["first_ts"].between(onset - BEFORE, onset)]
-    return pd.DataFrame(
-        {
-            "at": fresh["first_ts"],
-            "what": "model first asked",
-            "subject": fresh["key_name"] + " by " + fresh["service"],
-            "change": fresh["model"],
-            "source_file": "calls",
-            "row_number": 0,
-        }
-    )
 
 
 def label(cause: str) -> str:

@@ -6,7 +6,10 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
+import pandas as pd
+
 from runbook_lib import money
+from runbook_lib.analysis.acts import About, changes
 from runbook_lib.analysis.around import Spell, spell
 from runbook_lib.analysis.causes import diagnose
 from runbook_lib.analysis.diagnosis import Diagnosis, cite, from_answer, none_or
@@ -67,6 +70,13 @@ class Case:
         if self.attempt is None or self.attempt.outcome not in (*FAILED, "abandoned"):
             return None
         return spell(self.attempt, self.found, self.material)
+
+    @cached_property
+    def changes(self) -> pd.DataFrame:
+        """What was done around the failure, as `acts.changes` gives it."""
+        around = self.spell
+        about = None if around is None else About.of(self.attempt, self.found, around)
+        return changes(about, self.material)
 
     @property
     def subject(self) -> Any:

@@ -1,23 +1,35 @@
 """The tables and figures of a triage, each with the rows behind it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pandas as pd
 
 from runbook_lib import money
-from runbook_lib.analysis import around
+from runbook_lib.analysis import acts, around
 from runbook_lib.analysis.case import FINAL, Case
 from runbook_lib.analysis.diagnosis import none_or
 from runbook_lib.analysis.joins import Joined
-from runbook_lib.analysis.words import counted
+from runbook_lib.analysis.material import FAILED
+from runbook_lib.analysis.words import counted, span_of, time_of
 from runbook_lib.findings import MOST_ROWS, Exhibit
 
 
-def exhibits_of(case: Case) -> dict[str, Exhibit]:
-    """Make every exhibit of one case, in the order the notebook shows them."""
+def exhibits_of(case: Case, *, of: str = "") -> dict[str, Exhibit]:
+    """Make every exhibit of one case, in the order the notebook shows them.
+
+    Args:
+        case: The request.
+        of: How to name it in every title, where the report is about several.
+
+    Returns:
+        The exhibits by name.
+    """
     made = [attempts(case), *_of_spell(case), joined_rows(case), changes(case)]
+    if of:
+        made = [replace(item, title=f"{item.title} ({of})") for item in made]
     return {item.name: item for item in made}
 
 
@@ -112,7 +124,7 @@ def _of_spell(case: Case) -> list[Exhibit]:
             title="Failures around the request",
             frame=table,
             chart="minutes",
-            note="The request did not fail.",
+            note=_nothing_failed(case),
         )
         return [empty, _radius(None, case), _radius_by_minute(None, case)]
     frame = around.by_minute(case.attempt, spell, case.material)
@@ -130,25 +142,47 @@ def _of_spell(case: Case) -> list[Exhibit]:
     ]
 
 
+def _nothing_failed(case: Case) -> str:
+    """Say what failed in the window, where the request itself did not."""
+    material = case.material
+    minutes = material.minutes
+    if case.subject is None or minutes.empty:
+        return "There is nothing to count: no attempt was found."
+    failed = minutes[minutes["outcome"].isin(FAILED)]
+    span = span_of(material.window.start, material.window.end, material.place)
+    if failed.empty:
+        return f"Nothing failed in the window, {span}."
+    own = failed[failed["key_name"] == case.subject.key_name]
+    mine, all_ = int(own["attempts"].sum()), int(failed["attempts"].sum())
+    return (
+        f"The request did not fail. In the window, {span}, {counted(all_, 'other attempt')} "
+        f"failed, {mine:,} of them on its key: ask for that window to see why."
+    )
+
+
 def _spell_note(case: Case) -> str:
-    spell = case.spell
+    spell, place = case.spell, case.material.place
     if spell is None:
         return "Nothing else failed the same way in the window."
     end = {
         True: "it goes on at the end of the data",
-        False: f"it is over since {spell.recovered:%H:%M:%S} UTC"
+        False: f"it is over since {time_of(spell.recovered, place)}"
         if spell.recovered is not None
         else "it is over",
         None: "whether it is over cannot be told from these data",
     }[spell.goes_on]
-    return f"First {spell.onset:%H:%M:%S}, last {spell.last:%H:%M:%S} UTC; {end}."
+    return f"First {span_of(spell.onset, spell.last, place).replace(' to ', ', last ')}; {end}."
 
 
 def _radius(spell: around.Spell | None, case: Case) -> Exhibit:
     frame = _EMPTY_RADIUS if spell is None else around.blast_radius(spell, case.material)
-    frame = frame.head(MOST_ROWS)
-    hit = 0 if spell is None else spell.attempts
-    note = f"{counted(hit, 'attempt')} failed the same way." if hit else "Nobody else was hit."
+    frame, note = frame.head(MOST_ROWS), "Nobody else was hit."
+    if spell is not None and len(frame):
+        span = span_of(frame["first"].min(), frame["last"].max(), case.material.place)
+        note = (
+            f"{counted(spell.attempts, 'attempt')} failed the same way. The share is that of all "
+            f"attempts of the same key, service and model from {span}."
+        )
     return Exhibit(name="blast_radius", title="Who else was hit", frame=frame, note=note)
 
 
@@ -189,12 +223,12 @@ def joined_rows(case: Case) -> Exhibit:
     rows = [_joined(attempt, item) for attempt, item in pairs]
     frame = pd.DataFrame(rows, columns=_JOINED)
     cost = money.total(item.cost_usd for _, item in pairs)
+    found = counted(sum(item.row is not None for _, item in pairs), "row")
     return Exhibit(
         name="joined_rows",
         title="Usage rows of the call",
         frame=frame,
-        note=f"Billed {money.usd(cost)} in {sum(item.row is not None for _, item in pairs)} rows. "
-        "A row's time is the end of the request.",
+        note=f"Billed {money.usd(cost)} in {found}. A row's time is the end of the request.",
     )
 
 
@@ -231,16 +265,35 @@ def _same(value: Any) -> Any:
 
 
 def changes(case: Case) -> Exhibit:
-    """Show what changed in the hour before the onset."""
-    onset = case.spell.onset if case.spell is not None else None
-    frame = around.changes_before(onset, case.material)
-    note = "Suspects, never causes: what was changed in the hour before the onset."
+    """Show what was done from an hour before the onset until the recovery."""
+    frame = case.changes
+    note = "Nothing is known to have changed."
+    if case.spell is None:
+        note = "The request did not fail, so nothing is looked for before it."
+    elif len(frame):
+        note = _changes_note(frame)
     return Exhibit(
         name="changes",
-        title="What changed before",
+        title="What changed before the failure and before its end",
         frame=frame.head(MOST_ROWS),
-        note=note if len(frame) else "Nothing is known to have changed.",
+        note=note,
     )
+
+
+def _changes_note(frame: pd.DataFrame) -> str:
+    told = [
+        f"{counted(len(some), noun)} {what}"
+        for when, noun, what in (
+            (acts.SUSPECT, "suspect", "in the hour before the onset"),
+            (acts.MEANWHILE, "act", "while it failed"),
+            (acts.MENDED, "act", "just before the recovery, which may explain it"),
+        )
+        if len(some := acts.near(frame, when))
+    ]
+    others = len(frame) - sum(len(acts.near(frame, when)) for when in acts.TIMES)
+    if others:
+        told.append(f"{counted(others, 'act')} on what it has nothing to do with, at the end")
+    return f"{'; '.join(told)}. None of them is proved to be a cause."
 
 
 def total_usd(costs: Sequence[Decimal | None]) -> Decimal | None:

@@ -1,14 +1,21 @@
 """How good the data are: records that could not be read, and times that no file covers."""
 
 from collections.abc import Iterator, Sequence
+from zoneinfo import ZoneInfo
 
 from runbook_lib import clock
-from runbook_lib.analysis.words import counted
+from runbook_lib.analysis.words import counted, span_of
 from runbook_lib.findings import Evidence, Finding, Grade, Input, Join, NextStep, Severity, Status
+
+_UTC = ZoneInfo("UTC")
 
 
 def findings_of_inputs(
-    inputs: Sequence[Input], asked: clock.Window | None, spans: dict[str, clock.Window | None]
+    inputs: Sequence[Input],
+    asked: clock.Window | None,
+    spans: dict[str, clock.Window | None],
+    *,
+    place: ZoneInfo = _UTC,
 ) -> Iterator[Finding]:
     """Say what was left out, and which part of the window no data cover.
 
@@ -16,6 +23,7 @@ def findings_of_inputs(
         inputs: The files taken in.
         asked: The times the question is about, aware UTC; None where it names none.
         spans: Span of the usage rows and of the calls, None where there are none.
+        place: Zone in which times are told.
 
     Returns:
         Findings of the rules `input-rejected` and `input-gap`, none where all is whole.
@@ -28,7 +36,7 @@ def findings_of_inputs(
     for table, words in (("usage", "usage export"), ("calls", "call log")):
         span = spans.get(table)
         if span is None or span.end <= asked.start or span.start >= asked.end:
-            yield _gap(words, asked)
+            yield _gap(words, asked, place)
 
 
 def _rejected(lost: Sequence[Input]) -> Finding:
@@ -52,12 +60,12 @@ def _rejected(lost: Sequence[Input]) -> Finding:
     )
 
 
-def _gap(words: str, asked: clock.Window) -> Finding:
+def _gap(words: str, asked: clock.Window, place: ZoneInfo) -> Finding:
     return Finding(
         rule="input-gap",
         severity=Severity.LOW,
         status=Status.UNKNOWN,
-        title=f"No {words} covers {clock.stamp(asked.start)} to {clock.stamp(asked.end)}",
+        title=f"No {words} covers {span_of(asked.start, asked.end, place)}",
         window=asked,
         grade=Grade.INCONCLUSIVE,
         next_step=NextStep(

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from runbook_lib import contract
+from runbook_lib import clock, contract
 from runbook_lib.analysis.pairs import twins
 from runbook_lib.clock import Window
 
@@ -58,6 +59,9 @@ class Material:
         keys, audit, refusals, key_state: The optional tables, empty where nobody gave them.
         matched: Usage rows against attempts of the whole window.
         window: The window searched, aware UTC. `data_end`: time of the newest attempt held.
+        loaded: Span in which `calls` holds every attempt; None where that is not known.
+        key_ids: Ids of keys → their names, beside those that `usage` tells.
+        timezone: IANA zone in which people are told times.
     """
 
     calls: pd.DataFrame
@@ -73,6 +77,19 @@ class Material:
     data_end: pd.Timestamp | None = None
     whole: bool = True
     notes: tuple[str, ...] = field(default=())
+    loaded: Window | None = None
+    key_ids: Mapping[str, str] = field(default_factory=dict)
+    timezone: str = "UTC"
+
+    @cached_property
+    def place(self) -> ZoneInfo:
+        """The zone in which people are told times."""
+        return clock.zone(self.timezone)
+
+    def holds_all(self, first: pd.Timestamp, last: pd.Timestamp) -> bool:
+        """Tell whether every attempt of a half-open span is among `calls`."""
+        span = self.loaded
+        return self.whole and span is not None and span.start <= first and last <= span.end
 
     @cached_property
     def attempts(self) -> pd.DataFrame:

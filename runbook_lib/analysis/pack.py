@@ -6,7 +6,9 @@ It holds ids, times, codes, counts and the names of keys: never a key, a prompt 
 import html
 import json
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from runbook_lib import clock, money, redact
 from runbook_lib.analysis.around import label
@@ -20,10 +22,29 @@ MOST_IDS = 20
 
 
 def packs(
-    case: Case, verdict: Verdict, findings: Sequence[Finding], step: NextStep
+    case: Case,
+    verdict: Verdict,
+    findings: Sequence[Finding],
+    step: NextStep,
+    *,
+    asked: Sequence[str] = (),
 ) -> list[Attachment]:
-    """Write the support pack as Markdown and as JSON."""
+    """Write the support pack of a case.
+
+    Args:
+        case: The request, or the one that stands for several.
+        verdict: What the report says.
+        findings: All its findings.
+        step: The first act to take.
+        asked: The ids of all, where several were asked.
+
+    Returns:
+        The pack as Markdown and as JSON.
+    """
     facts = _facts(case, verdict)
+    if len(asked) > 1:
+        more = len(asked) - MOST_IDS
+        facts["all ids asked"] = [*asked[:MOST_IDS], *([f"and {more} more"] if more > 0 else [])]
     attempts = [_attempt(row) for row in case.call]
     handed = handover(case, verdict, step)
     body = {
@@ -32,20 +53,27 @@ def packs(
         "handover": handed,
         "findings": [item.title for item in findings],
     }
+    lines = [*table("Attempts", attempts), "", "## Findings", ""]
+    lines += [f"- {item.level}: {cell(item.title)}" for item in findings]
+    return written(body, [*opening(handed, facts), *lines])
+
+
+def written(body: dict[str, Any], lines: Sequence[str]) -> list[Attachment]:
+    """Make the files of a pack: for people, and for programs."""
     machine = json.dumps(_clean(body), indent=1, ensure_ascii=False)
     return [
-        Attachment(name="support-pack.md", text=_markdown(facts, attempts, handed, findings)),
+        Attachment(name="support-pack.md", text="\n".join(lines) + "\n"),
         Attachment(name="support-pack.json", text=machine + "\n"),
     ]
 
 
 def handover(case: Case, verdict: Verdict, step: NextStep) -> list[str]:
     """Five lines for the next person: what, since when, who is hit, what it costs, what to do."""
-    spell = case.spell
+    spell, place = case.spell, case.material.place
     since, hit = "one request", "nobody else that the data show"
     if spell is not None:
         state = {True: "goes on", False: "over", None: "end not seen"}[spell.goes_on]
-        since = f"{clock.stamp(spell.onset.to_pydatetime())}, {state}"
+        since = f"{both(spell.onset, place)}, {state}"
         hit = (
             f"{counted(spell.attempts, 'attempt')} on {', '.join(spell.keys[:5]) or 'unnamed keys'}"
         )
@@ -68,7 +96,7 @@ def _facts(case: Case, verdict: Verdict) -> dict[str, Any]:
         "side": verdict.domain or "undecided",
         "key name": none_or(row.key_name, str),
         "model": none_or(row.model, str),
-        "time (UTC)": clock.stamp(row.ts.to_pydatetime()),
+        "time": both(row.ts, case.material.place),
         "cost": money.usd(case.cost_usd),
         "ids of the same failure": _ids(case),
     }
@@ -113,27 +141,32 @@ def _clean(value: Any) -> Any:
     return value
 
 
-def _markdown(
-    facts: dict[str, Any],
-    attempts: Sequence[dict[str, Any]],
-    handed: Sequence[str],
-    findings: Sequence[Finding],
-) -> str:
+def both(at: datetime, place: ZoneInfo) -> str:
+    """Write an instant in the reporting zone, with UTC beside it where that differs."""
+    utc, local = clock.clock_time(at, ZoneInfo("UTC")), clock.clock_time(at, place)
+    return utc if place.utcoffset(at) == timedelta(0) else f"{local} ({utc})"
+
+
+def opening(handed: Sequence[str], facts: dict[str, Any]) -> list[str]:
+    """Begin the Markdown of a pack: what to hand over, and the facts."""
     lines = ["# Support pack", "", "## Handover", ""]
-    lines += [f"- {_cell(line)}" for line in handed]
+    lines += [f"- {cell(line)}" for line in handed]
     lines += ["", "## Facts", "", "| fact | value |", "|---|---|"]
-    lines += [f"| {name} | {_cell(value)} |" for name, value in facts.items()]
-    if attempts:
-        heads = list(attempts[0])
-        lines += ["", "## Attempts", "", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-        lines += [f"| {' | '.join(_cell(row[name]) for name in heads)} |" for row in attempts]
-    lines += ["", "## Findings", ""]
-    lines += [f"- {item.severity}: {_cell(item.title)}" for item in findings]
-    return "\n".join(lines) + "\n"
+    return lines + [f"| {name} | {cell(value)} |" for name, value in facts.items()]
 
 
-def _cell(value: Any) -> str:
+def table(title: str, rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Write rows as a table under a heading; nothing where there are none."""
+    if not rows:
+        return []
+    heads = list(rows[0])
+    lines = ["", f"## {title}", "", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    return lines + [f"| {' | '.join(cell(row[name]) for name in heads)} |" for row in rows]
+
+
+def cell(value: Any) -> str:
+    """Write a value into Markdown, so that nothing of it is live."""
     if isinstance(value, list):
-        return _cell(", ".join(str(item) for item in value))
+        return cell(", ".join(str(item) for item in value))
     text = html.escape(redact.safe("–" if value is None else value, limit=2000), quote=False)
     return "".join(f"\\{char}" if char in "\\`*_[]|#" else char for char in text)

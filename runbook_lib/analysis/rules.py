@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runbook_lib import clock, money
-from runbook_lib.analysis.around import blast_radius, changes_before, label
+from runbook_lib.analysis import acts
+from runbook_lib.analysis.around import blast_radius
 from runbook_lib.analysis.case import Case
 from runbook_lib.analysis.diagnosis import cite, none_or
 from runbook_lib.analysis.material import FAILED, each
-from runbook_lib.analysis.words import counted
-from runbook_lib.contract import CAUSES
+from runbook_lib.analysis.told import headline, next_step, subject_of, who
+from runbook_lib.analysis.words import counted, time_of
 from runbook_lib.findings import (
     Evidence,
     Finding,
@@ -22,6 +23,9 @@ from runbook_lib.findings import (
     Subject,
 )
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 ODD_RULES = {
     "client_fallback": ("client-fallback", Severity.MEDIUM),
     "duplicate_send": ("duplicate-charge", Severity.MEDIUM),
@@ -31,6 +35,9 @@ ODD_RULES = {
     "unlogged_use": ("unlogged-use", Severity.CRITICAL),
 }
 """Causes that are no failures, with the rule that tells of them."""
+
+FEW = 3
+"""So many names are told; more are only counted."""
 
 SKEW_S = 2.0
 """Clocks that differ by more than this are told."""
@@ -45,42 +52,6 @@ def worst_first(found: Iterable[Finding]) -> list[Finding]:
     """Order findings: failing ones first, the worst of them first."""
     order = list(Severity)
     return sorted(found, key=lambda item: (item.status != Status.FAIL, order.index(item.severity)))
-
-
-def subject_of(case: Case) -> Subject:
-    """Who and what a case is about."""
-    row = case.subject
-    return Subject(
-        key_name=none_or(row.key_name, str),
-        model=none_or(row.model, str),
-        environment=none_or(getattr(row, "environment", None), str),
-        request_id=case.asked,
-    )
-
-
-def next_step(case: Case) -> NextStep:
-    """The one act the cause asks for."""
-    known = CAUSES.get(case.found.cause)
-    if known is None or case.found.cause == "unknown":
-        wanted = " and ".join(case.found.wanted) or "the call log of the client"
-        return NextStep(text=f"Fetch {wanted} and run this again.", who="on call")
-    over = case.spell is not None and case.spell.goes_on is False
-    again = f"It is over. If it comes back: {known.fix[:1].lower()}{known.fix[1:]}"
-    fix = again if over else known.fix
-    return NextStep(text=fix, where=known.where, who=known.who, retry=case.found.retry)
-
-
-def headline(case: Case) -> str:
-    """Subject, fact, time: the title of the verdict."""
-    row, found = case.subject, case.found
-    who = f"Key {none_or(row.key_name, str) or 'unknown'}"
-    model = none_or(row.model, str)
-    asked = f" asking {model}" if model else ""
-    status = none_or(getattr(row, "status", None), int)
-    answer = " ".join(str(part) for part in (status, found.code) if part)
-    when = f"{row.ts.tz_convert('UTC'):%H:%M:%S} UTC on {row.ts.tz_convert('UTC'):%Y-%m-%d}"
-    told = f" ({answer})" if answer else ""
-    return f"{who}{asked}: {label(found.cause)}{told}, {when}"
 
 
 def main_rule(case: Case) -> Iterator[Finding]:
@@ -131,13 +102,13 @@ def others_hit(case: Case) -> Iterator[Finding]:
     if around is None or around.attempts <= len(case.call):
         return
     table = blast_radius(around, case.material)
-    keys, models = table["key_name"].nunique(), table["model"].nunique()
+    keys, models = _named("key", table["key_name"]), _named("model", table["model"])
     span = clock.ago(around.last - around.onset)
     yield Finding(
         rule="blast-radius",
-        severity=Severity.HIGH if keys > 1 else Severity.MEDIUM,
-        title=f"{around.attempts} attempts failed the same way within {span}: "
-        f"{counted(keys, 'key')}, {counted(models, 'model')}",
+        severity=Severity.HIGH if table["key_name"].nunique() > 1 else Severity.MEDIUM,
+        title=f"{counted(around.attempts, 'attempt')} failed the same way within {span}: "
+        f"{keys}, {models}",
         subject=Subject(key_name=none_or(case.subject.key_name, str)),
         window=clock.Window(start=around.onset.to_pydatetime(), end=_minus(around.last, -0.001)),
         value=around.attempts,
@@ -146,6 +117,13 @@ def others_hit(case: Case) -> Iterator[Finding]:
         evidence=_rows(case, around.keys),
         next_step=NextStep(text="Tell the owners of the keys that are hit.", who="on call"),
     )
+
+
+def _named(noun: str, names: "pd.Series") -> str:
+    """Count the names of a column, and tell which where they are few: "1 key (prod-web)"."""
+    held = sorted(names.dropna().unique())
+    told = f" ({', '.join(held)})" if 0 < len(held) <= FEW else ""
+    return f"{counted(len(held), noun)}{told}"
 
 
 def _rows(case: Case, keys: Any, most: int = 5) -> tuple[Evidence, ...]:
@@ -164,13 +142,16 @@ def over_or_going_on(case: Case) -> Iterator[Finding]:
     if around is None or case.found.cause == "client_abandoned_stream":
         return
     subject = Subject(key_name=none_or(case.subject.key_name, str))
+    place = case.material.place
     if around.goes_on is False:
+        again = "" if around.recovered is None else time_of(around.recovered, place)
         yield Finding(
             rule="failure-over",
             severity=Severity.INFO,
             status=Status.PASS,
             subject=subject,
-            title=f"Requests succeed again since {around.recovered:%H:%M:%S} UTC",
+            title=f"{who(case)}: requests succeed again since {again}{_after(case)}",
+            evidence=_cited(acts.near(case.changes, acts.MENDED).head(1)),
         )
         return
     known = around.goes_on is True
@@ -179,8 +160,8 @@ def over_or_going_on(case: Case) -> Iterator[Finding]:
         severity=Severity.HIGH,
         subject=subject,
         status=Status.FAIL if known else Status.UNKNOWN,
-        title=f"No request of this kind has succeeded since {around.onset:%H:%M:%S} UTC; "
-        f"the last failure is {around.last:%H:%M:%S} UTC",
+        title=f"{who(case)}: no request of this kind has succeeded since "
+        f"{time_of(around.onset, place)}; the last failure is {time_of(around.last, place)}",
         grade=Grade.CONFIRMED if known else Grade.INCONCLUSIVE,
         evidence=_rows(case, around.keys),
         next_step=next_step(case)
@@ -198,7 +179,8 @@ def wasted_retries(case: Case) -> Iterator[Finding]:
         rule="wasted-retries",
         severity=Severity.MEDIUM,
         subject=subject_of(case),
-        title=f"{counted(case.wasted, 'attempt')} sent again although no retry could help",
+        title=f"{who(case)}: {counted(case.wasted, 'attempt')} of one call sent again although no "
+        "retry could help",
         value=case.wasted,
         expected=0,
         unit="attempts",
@@ -222,8 +204,8 @@ def ids_not_logged(case: Case) -> Iterator[Finding]:
         rule="ids-not-logged",
         severity=Severity.LOW,
         subject=subject_of(case),
-        title=f"{len(blind)} of {counted(len(answered), 'answered attempt')} have no "
-        "x-client-request-id in the log",
+        title=f"{who(case)}: {len(blind)} of {counted(len(answered), 'answered attempt')} of one "
+        f"call {'has' if len(blind) == 1 else 'have'} no x-client-request-id in the log",
         value=len(blind),
         expected=0,
         unit="attempts",
@@ -251,7 +233,8 @@ def billed_failure(case: Case) -> Iterator[Finding]:
         rule="billed-failure",
         severity=Severity.MEDIUM,
         subject=subject_of(case),
-        title=f"{counted(len(billed), 'attempt')} without a whole answer cost {money.usd(cost)}",
+        title=f"{who(case)}: {counted(len(billed), 'attempt')} without a whole answer cost "
+        f"{money.usd(cost)}",
         value=len(billed),
         expected=0,
         unit="attempts",
@@ -283,8 +266,9 @@ def billed_not_logged(case: Case) -> Iterator[Finding]:
         rule="billed-not-logged",
         severity=Severity.MEDIUM,
         subject=Subject(key_name=none_or(case.subject.key_name, str)),
-        title=f"{counted(len(lost), 'usage row')} of this key around the request have an id "
-        f"that no log holds{_why_unlogged(case)}: {money.usd(cost)}",
+        title=f"{who(case)}: {counted(len(lost), 'usage row')} around the request "
+        f"{'has' if len(lost) == 1 else 'have'} an id that no log holds{_why_unlogged(case)}: "
+        f"{money.usd(cost)}",
         value=len(lost),
         expected=0,
         unit="rows",
@@ -304,14 +288,24 @@ def _why_unlogged(case: Case) -> str:
     return ", as calls leave them whose client gave up before the answer"
 
 
+def _after(case: Case) -> str:
+    """Say what was done just before the recovery, on what the request has to do with."""
+    mended = acts.near(case.changes, acts.MENDED)
+    if mended.empty:
+        return ""
+    last = mended.iloc[0]
+    at = time_of(last["at"], case.material.place)
+    change = f" ({last['change']})" if last["change"] else ""
+    return f", after {last['what']} of {last['subject']}{change} at {at}"
+
+
 def changed_before(case: Case) -> Iterator[Finding]:
-    """What changed in the hour before the onset: suspects."""
-    if case.spell is None:
-        return
-    table = changes_before(case.spell.onset, case.material)
+    """What changed in the hour before the onset on what the request has to do with: suspects."""
+    table = acts.near(case.changes, acts.SUSPECT)
     if table.empty:
         return
     newest = table.iloc[0]
+    at = time_of(newest["at"], case.material.place)
     yield Finding(
         rule="changed-before",
         severity=Severity.INFO,
@@ -319,19 +313,23 @@ def changed_before(case: Case) -> Iterator[Finding]:
         subject=subject_of(case),
         grade=Grade.INCONCLUSIVE,
         value=len(table),
-        unit="changes",
-        title=f"{counted(len(table), 'change')} in the hour before the onset, the last "
-        f"{newest['what']} on {newest['subject']} at {newest['at']:%H:%M:%S} UTC (a suspect)",
-        evidence=tuple(
-            Evidence(
-                source=row.source_file,
-                row=int(row.row_number),
-                field="what",
-                value=row.what,
-                join=Join.WINDOW,
-            )
-            for row in each(table.head(5))
-        ),
+        unit="change" if len(table) == 1 else "changes",
+        title=f"{who(case)}: {counted(len(table), 'change')} in the hour before the onset, the "
+        f"last {newest['what']} of {newest['subject']} at {at} (a suspect)",
+        evidence=_cited(table.head(5)),
+    )
+
+
+def _cited(table: "pd.DataFrame") -> tuple[Evidence, ...]:
+    return tuple(
+        Evidence(
+            source=row.source_file,
+            row=int(row.row_number),
+            field="what",
+            value=row.what,
+            join=Join.WINDOW,
+        )
+        for row in each(table)
     )
 
 
@@ -346,7 +344,7 @@ def clock_skew(case: Case) -> Iterator[Finding]:
         value=round(skew, 1),
         expected=0,
         unit="s",
-        title=f"The gateway's clock is {skew:+.1f} s against the client's",
+        title=f"{who(case)}: the gateway's clock is {skew:+.1f} s against the client's",
         subject=Subject(key_name=none_or(case.subject.key_name, str)),
         next_step=NextStep(
             text="Set the client's clock; joins by time allow for it.", who="service owner"

@@ -10,14 +10,15 @@ from dataclasses import replace
 import pandas as pd
 
 from runbook_lib import clock, money
-from runbook_lib.analysis import exhibits, pack
+from runbook_lib.analysis import exhibits, pack, search
 from runbook_lib.analysis.around import label
 from runbook_lib.analysis.case import NOTHING, Case
 from runbook_lib.analysis.diagnosis import none_or
 from runbook_lib.analysis.joins import Joined
 from runbook_lib.analysis.material import Material
-from runbook_lib.analysis.rules import findings_of, headline, main_rule, next_step, worst_first
-from runbook_lib.analysis.words import counted
+from runbook_lib.analysis.rules import findings_of, main_rule, worst_first
+from runbook_lib.analysis.told import headline, next_step
+from runbook_lib.analysis.words import counted, span_of
 from runbook_lib.clock import Window
 from runbook_lib.findings import (
     MOST_ROWS,
@@ -25,6 +26,7 @@ from runbook_lib.findings import (
     Exhibit,
     Finding,
     Grade,
+    Input,
     NextStep,
     NextSteps,
     Report,
@@ -98,7 +100,8 @@ def _summary(case: Case) -> list[tuple[str, str]]:
         hit = f"{counted(spell.attempts, 'attempt')}, {counted(len(spell.keys), 'key')}"
         lines.append(("Hit", hit))
         state = {True: "goes on", False: "over", None: "its end was not seen"}[spell.goes_on]
-        lines.append(("Since", f"{spell.onset:%Y-%m-%d %H:%M:%S} UTC, {state}"))
+        onset = clock.clock_time(spell.onset, case.material.place)
+        lines.append(("Since", f"{onset}, {state}"))
     return lines
 
 
@@ -125,8 +128,17 @@ def coverage(material: Material) -> Coverage:
     return Coverage(join_rate=rate, gaps=gaps)
 
 
-def nowhere(asked: Sequence[str], material: Material) -> Report:
-    """Report on ids that no data hold: inconclusive, with the exports to fetch."""
+def nowhere(asked: Sequence[str], material: Material, inputs: Sequence[Input] = ()) -> Report:
+    """Report on ids that no data hold: inconclusive, with the exports to fetch.
+
+    Args:
+        asked: The ids.
+        material: What there is, in the columns of the tables.
+        inputs: The files that were searched, for the support pack.
+
+    Returns:
+        The Report, partial, with a support pack of what was searched.
+    """
     shown = ", ".join(asked[:3]) + (" …" if len(asked) > 3 else "")
     step = NextStep(
         text="Fetch the usage export and the call log that cover the time of the request, and run "
@@ -135,13 +147,18 @@ def nowhere(asked: Sequence[str], material: Material) -> Report:
         who="on call",
     )
     title = f"No data here hold {shown}"
+    verdict = Verdict(title=title, grade=Grade.INCONCLUSIVE, cause="unknown")
+    known = Coverage(gaps=coverage(material).gaps, partial=[_nowhere(asked)])
     return Report(
         runbook=RUNBOOK,
-        verdict=Verdict(title=title, grade=Grade.INCONCLUSIVE, cause="unknown"),
+        verdict=verdict,
         findings=[_unknown_id(name, step) for name in asked[:MOST_ROWS]],
         exhibits=_empty_exhibits(material),
         next_steps=NextSteps(steps=[step]),
-        coverage=Coverage(gaps=coverage(material).gaps, partial=[_nowhere(asked)]),
+        coverage=known,
+        attachments=search.packs(
+            verdict, asked, search.Searched(inputs=inputs, place=material.place), known, step
+        ),
     )
 
 
@@ -173,31 +190,34 @@ def _empty_exhibits(material: Material) -> dict[str, Exhibit]:
     return exhibits.exhibits_of(lone)
 
 
-def quiet(window: Window, material: Material) -> Report:
+def quiet(window: Window, material: Material, inputs: Sequence[Input] = ()) -> Report:
     """Report on a window in which no attempt failed; partial where no call log covers it.
 
     Args:
         window: The times looked through, aware UTC.
         material: What there is in and around it.
+        inputs: The files that were searched, for the support pack.
 
     Returns:
         The Report: a success, or inconclusive where there is no attempt at all.
     """
-    span = f"{clock.stamp(window.start)} to {clock.stamp(window.end)}"
+    span = span_of(window.start, window.end, material.place)
     covered = bool(len(material.minutes))
+    verdict = Verdict(
+        title=f"No attempt failed from {span}" if covered else f"No call log covers {span}",
+        grade=Grade.CONFIRMED if covered else Grade.INCONCLUSIVE,
+        cause="success" if covered else "unknown",
+    )
+    known = replace(coverage(material), partial=[] if covered else [f"no call log covers {span}"])
+    searched = search.Searched(inputs=inputs, place=material.place, window=window)
     return Report(
         runbook=RUNBOOK,
-        verdict=Verdict(
-            title=f"No attempt failed from {span}" if covered else f"No call log covers {span}",
-            grade=Grade.CONFIRMED if covered else Grade.INCONCLUSIVE,
-            cause="success" if covered else "unknown",
-        ),
+        verdict=verdict,
         findings=[],
         exhibits=_empty_exhibits(material),
         next_steps=NextSteps(steps=[]),
-        coverage=replace(
-            coverage(material), partial=[] if covered else [f"no call log covers {span}"]
-        ),
+        coverage=known,
+        attachments=search.packs(verdict, [], searched, known, None),
     )
 
 
@@ -214,7 +234,7 @@ def many(
 
     Returns:
         The Report, with the exhibits `causes` (a row a cause) and `ids` (a row an id) first, then
-        those of the dearest, else first case of the commonest cause.
+        those of the first case of the commonest cause, named in their titles.
     """
     counts = Counter(case.found.cause for case in cases)
     ranked = sorted(counts, key=lambda name: (name == "success", -counts[name], name))
@@ -241,15 +261,18 @@ def many(
         exhibits={
             "causes": _causes(cases, ranked),
             "ids": _ids(cases, missing),
-            **exhibits.exhibits_of(lead),
+            **exhibits.exhibits_of(lead, of=f"{noun} {lead.asked}"),
         },
         next_steps=NextSteps(steps=_steps(first, findings)),
         summary=[
             ("Looked at", counted(len(cases) + len(missing), noun)),
             ("Causes", str(len(ranked))),
+            ("Shown in the sections below", f"{noun} {lead.asked}, first of the commonest cause"),
         ],
         coverage=Coverage(join_rate=known.join_rate, gaps=known.gaps, partial=partial),
-        attachments=pack.packs(lead, verdict, findings, first),
+        attachments=pack.packs(
+            lead, verdict, findings, first, asked=[case.asked for case in cases] + [*missing]
+        ),
     )
 
 
@@ -269,7 +292,7 @@ def _title(counts: Counter[str], ranked: Sequence[str], missing: int, noun: str)
     shown = "; ".join(f"{counts[name]} × {label(name)}" for name in ranked[:3])
     rest = len(ranked) - 3
     more = f"; {counted(rest, 'more cause')}" if rest > 0 else ""
-    lost = f"; {missing} found nowhere" if missing else ""
+    lost = f"; {counted(missing, 'id')} found nowhere" if missing else ""
     return f"{counted(total, noun)}, {counted(len(ranked), 'cause')}: {shown}{more}{lost}"
 
 

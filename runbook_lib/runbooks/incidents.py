@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from runbook_lib import clock, redact, report
-from runbook_lib.analysis import case
+from runbook_lib.analysis import acts, case
 from runbook_lib.analysis import triage as analysis
 from runbook_lib.analysis.material import Matched, Material
 from runbook_lib.clock import Window
@@ -38,6 +38,9 @@ EARLIER = timedelta(minutes=5)
 
 MOST_NEAR = 100_000
 """Single attempts loaded at most; above it only the failed ones are."""
+
+MOST_KEYS = 30
+"""Keys whose id is looked for at most, to name those that an act touched."""
 
 AFTERWARDS = timedelta(days=7)
 """How long after the window the end of a failure is looked for, by hour."""
@@ -100,7 +103,7 @@ def triage(
     if start or end:
         made = _window(store, start, end, place, margin)
     else:
-        made = _ids(store, _asked(request_id), margin)
+        made = _ids(store, _asked(request_id), margin, place)
     asked = {"request_id": request_id if isinstance(request_id, str) else list(request_id)}
     given = {"start": start, "end": end, "window_hours": window_hours}
     around = next((item.window for item in made.findings), None)
@@ -136,11 +139,11 @@ def _from_file(path: Path) -> list[str]:
     return ids
 
 
-def _ids(store: "Store", ids: list[str], margin: timedelta) -> Report:
+def _ids(store: "Store", ids: list[str], margin: timedelta, place: ZoneInfo) -> Report:
     if [word.lower() for word in ids] == ["newest"]:
         newest = _newest(store)
         if not newest:
-            return _window(store, "", "", ZoneInfo("UTC"), margin)
+            return _window(store, "", "", place, margin)
         ids = [newest]
     found = store.find(ids)
     if found.calls.empty and found.usage.empty:
@@ -148,13 +151,14 @@ def _ids(store: "Store", ids: list[str], margin: timedelta) -> Report:
             raise ParameterError(
                 "request_id", SAMPLE_ID, hint="an id of your own data, newest, or start and end"
             )
-        return analysis.nowhere(ids, _material(store, None, margin, found))
+        material = _material(store, None, margin, found, zone=place.key)
+        return analysis.nowhere(ids, material, store.intake.inputs)
     spans = [frame["ts"] for frame in (found.calls, found.usage) if len(frame)]
     hit = Window(
         start=min(times.min() for times in spans).to_pydatetime(),
         end=max(times.max() for times in spans).to_pydatetime(),
     )
-    material = _material(store, hit, margin, found)
+    material = _material(store, hit, margin, found, zone=place.key)
     cases = _cases(ids, found, material)
     if len(_subjects(cases)) == 1 and not found.missing:
         return analysis.one(cases[0])
@@ -206,7 +210,9 @@ def _picked(prepared: pd.DataFrame, asked: pd.DataFrame) -> dict[str, list[int]]
     return {str(name): sorted(set(group)) for name, group in both.groupby("asked_id")["place"]}
 
 
-def _material(store: "Store", hit: Window | None, margin: timedelta, found: Found) -> Material:
+def _material(
+    store: "Store", hit: Window | None, margin: timedelta, found: Found, *, zone: str = "UTC"
+) -> Material:
     """Ask the store for everything around: single rows near, minutes for the whole window."""
     window = hit or Window(
         start=datetime(1970, 1, 1, tzinfo=UTC), end=datetime(1970, 1, 1, tzinfo=UTC)
@@ -221,6 +227,7 @@ def _material(store: "Store", hit: Window | None, margin: timedelta, found: Foun
         frame = store.rows("calls", failed, limit=MOST_NEAR, order="oldest").frame
         notes = ("too many attempts around the request: only failed ones were looked at singly",)
     usage = store.rows("usage", Filter(window=near), limit=MOST_NEAR, order="oldest")
+    audit = store.table("audit")
     return Material(
         calls=_with(frame, found.calls),
         usage=_with(usage.frame, found.usage),
@@ -228,14 +235,34 @@ def _material(store: "Store", hit: Window | None, margin: timedelta, found: Foun
         later=store.roll_up("calls", MINUTES_BY, grain="hour", where=Filter(window=_after(wide))),
         matched=_matched(store, wide),
         keys=store.table("keys"),
-        audit=store.table("audit"),
+        audit=audit,
         refusals=store.table("refusals"),
         key_state=store.table("key_state"),
         window=wide,
         data_end=pd.Timestamp(span.end) if (span := store.span("calls")) else None,
         whole=not calls.left_out,
         notes=notes,
+        loaded=logged,
+        key_ids=_key_ids(store, audit, wide, usage.frame),
+        timezone=zone,
     )
+
+
+def _key_ids(
+    store: "Store", audit: pd.DataFrame, window: Window, usage: pd.DataFrame
+) -> dict[str, str]:
+    """Name the keys that acts around a window touch by their id alone, where *usage* does not."""
+    span = (window.start - acts.BEFORE, window.end + AFTERWARDS)
+    unnamed = audit[audit["key_name"].isna() & audit["ts"].between(*span)]
+    known = acts.names_of_keys(usage)
+    if set(unnamed["key_id"].dropna()) <= known.keys():
+        return {}
+    others = sorted(set(store.table("keys")["key_name"].dropna()) - set(known.values()))
+    rows = [
+        store.rows("usage", Filter(equals={"key_name": [name]}), limit=1).frame
+        for name in others[:MOST_KEYS]
+    ]
+    return acts.names_of_keys(pd.concat(rows)) if rows else {}
 
 
 def around_all(store: "Store", *, margin: timedelta, window: Window | None = None) -> Material:
@@ -288,10 +315,11 @@ def _window(store: "Store", start: str, end: str, place: ZoneInfo, margin: timed
     asked = Window(start=first, end=last)
     failed = store.rows("calls", Filter(window=asked, failed=True), limit=MOST_IDS, order="newest")
     if failed.frame.empty:
-        return analysis.quiet(asked, _material(store, asked, timedelta(0), _nothing(store)))
+        material = _material(store, asked, timedelta(0), _nothing(store), zone=place.key)
+        return analysis.quiet(asked, material, store.intake.inputs)
     frame = failed.frame.assign(asked_id=_names(failed.frame))
     found = replace(_nothing(store), calls=frame)
-    material = _material(store, asked, margin, found)
+    material = _material(store, asked, margin, found, zone=place.key)
     cases = _cases(list(dict.fromkeys(frame["asked_id"])), found, material)
     made = analysis.many(cases, [], material, noun="attempt")
     if failed.left_out:

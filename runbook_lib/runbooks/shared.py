@@ -32,8 +32,9 @@ def finished(
         The Report with its inputs, its time, and findings of what the data lack.
     """
     spans = {name: store.span(name) for name in ROWS}
-    about = findings_of_inputs(store.intake.inputs, asked, spans)
     timezone = str(parameters["timezone"])
+    place = clock.zone(timezone)
+    about = findings_of_inputs(store.intake.inputs, asked, spans, place=place)
     return replace(
         made,
         findings=worst_first([*made.findings, *about]),
