@@ -180,6 +180,39 @@ def test_a_young_key_is_judged_by_its_minutes() -> None:
     assert list(spikes.series["watched"]) == ["minute"]
 
 
+def test_keys_that_were_young_at_other_times_are_judged_by_their_minutes_too() -> None:
+    """A key made last month had its first day as well; minutes of the days after say nothing."""
+    rng = np.random.default_rng(1)
+    early, late = rng.gamma(25, 0.004, (2, 90))
+    early[70] += 2.0
+    late[30] += 3.0
+    first = minutes_of(early)
+    second = minutes_of(late, start=END - hours(2)).assign(key_name="newer")
+    noise = minutes_of(np.r_[np.full(40, 0.1), 9.0], start=START + hours(300))
+    hourly = pd.concat([rolled({("new", "m"): steady(COUNT)}), second])
+    hourly = hourly.assign(bucket=hourly["bucket"].dt.floor("h"))
+    minutes = pd.concat([first, second, noise])
+    events = told(find_spikes(hourly, now=END, minutes=minutes))
+    assert sorted(events["start"]) == [
+        START + timedelta(minutes=70),
+        END - hours(2) + timedelta(minutes=30),
+    ]
+    assert set(events["grain"]) == {"minute"}
+
+
+def test_a_roll_up_by_key_alone_will_do() -> None:
+    """Models make the answer finer; without them it is still an answer."""
+    frame = rolled({("app", "m"): looped()}).drop(columns="model")
+    assert list(told(find_spikes(frame, now=END))["model"]) == [None]
+
+
+def test_amounts_of_any_size_keep_their_cents() -> None:
+    """Sums are exact, also where a float would have lost the end of them."""
+    values = looped(3_000_000.0)
+    (event,) = found({("app", "m"): values}).to_dict("records")
+    assert event["observed_usd"] == sum(Decimal(f"{usd:.10f}") for usd in values[LOOP])
+
+
 def test_a_key_with_a_past_is_not_judged_by_minutes() -> None:
     """Minutes are wild; two days of hours say more."""
     late = minutes_of(np.r_[np.full(30, 0.1), 9.0], start=END - hours(1))

@@ -8,21 +8,16 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 
-from runbook_lib.analysis.spikes import rolling
 from runbook_lib.analysis.spikes.events import events
-from runbook_lib.analysis.spikes.grid import Grid, Name, grid, read, sorted_series
-from runbook_lib.analysis.spikes.marks import DAY, HOUR, MINUTE, Flags, mark
+from runbook_lib.analysis.spikes.grid import Grid, grid, read, sorted_series
+from runbook_lib.analysis.spikes.marks import DAY, HOUR, MINUTE, mark
 from runbook_lib.analysis.spikes.planned import Plan, excused, planned_factor, plans
 from runbook_lib.analysis.spikes.table import Found, table
+from runbook_lib.analysis.spikes.young import NEVER, Pasts, pasts, young_grids
 from runbook_lib.clock import Window
 
 FLOOR_USD = Decimal("0.10")
 """What a spike must cost beyond the usual at least, where nobody says otherwise."""
-
-NEVER = 2**62
-"""A time nothing reaches: for series that have no past yet."""
-
-Since = dict[Name, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +56,7 @@ def find_spikes(
     On a model of a key only records count, since the mix of models shifts all the time.
 
     Args:
-        hourly: Roll-up of usage by hour and key, better also by model: `bucket` (start, aware),
+        hourly: Roll-up of usage by hour of UTC and key, better also by model: `bucket` (aware),
             `key_name`, `requests`, `cost_usd` (Decimal, null unknown); `model` and `account` where
             they are there. Hours without a row are idle. It must reach back before *window*: two
             weeks make a full past for hours, ten for days.
@@ -95,18 +90,14 @@ def find_spikes(
     watched: list[pd.DataFrame] = []
     for models in (False, True):
         series, own = sorted_series(rows, models=models)
-        hours = grid(series, own, grain=HOUR, now=now, missing=missing)
-        days = grid(series, own, grain=DAY, now=now, missing=missing)
-        since = _judged_from(hours)
-        young = None
+        grids = [grid(series, own, grain=grain, now=now, missing=missing) for grain in (HOUR, DAY)]
+        past = pasts(grids[0])
+        young: list[Grid] = []
         if thin is not None:
-            young = grid(
-                *sorted_series(thin, models=models), grain=MINUTE, now=now, missing=missing
-            )
-            found += _search(young, known, now, models=models, until=since)
-        for held in (hours, days):
-            found += _search(held, known, now, models=models)
-        watched.append(_watched(hours, since, young))
+            young = list(young_grids(thin, past, models=models, now=now, missing=missing))
+        for held in (*young, *grids):
+            found += _search(held, known, now, models=models, past=past)
+        watched.append(_watched(grids[0], past, young))
     if window is not None:
         found = [one for one in found if one.start < window.end and one.end > window.start]
     return Spikes(
@@ -117,9 +108,9 @@ def find_spikes(
 
 
 def _search(
-    held: Grid, known: list[Plan], now: datetime, *, models: bool, until: Since | None = None
+    held: Grid, known: list[Plan], now: datetime, *, models: bool, past: Pasts
 ) -> list[Found]:
-    """Mark every series of a grid and gather its events; before *until* where it is given.
+    """Mark every series of a grid and gather its events; minutes only while a key is young.
 
     On a model of a key only records count: the mix of models shifts all the time.
     """
@@ -128,60 +119,28 @@ def _search(
     for first, values in held.chunks():
         factors = planned_factor(held, known, first, len(values))
         marks = mark(values, grain=held.grain, first=held.first, learn=factors == 0)
-        open_steps = _before(held, first, len(values), until)
+        up, down = marks.up, marks.down & ended
+        if held.grain is MINUTE:
+            up = up & past.before(held, first, len(values))
         if models:
-            marks = replace(
-                marks, up=marks.up & marks.beyond_record, down=np.zeros_like(marks.down)
-            )
-        marks = replace(marks, up=marks.up & open_steps, down=marks.down & open_steps & ended)
+            up, down = up & marks.beyond_record, np.zeros_like(down)
+        marks = replace(marks, up=up, down=down)
         meant = excused(values, marks, factors)
         here = events(values, marks, meant, grain=held.grain, first=first)
         found += [Found.of(event, held) for event in here]
     return found
 
 
-def _before(held: Grid, first: int, count: int, until: Since | None) -> Flags:
-    """Tell which steps lie before the time from which a series is judged by its hours."""
-    if until is None:
-        return np.ones((count, held.steps), dtype=bool)
-    names = held.names[first : first + count]
-    ends = np.array([until.get(name, NEVER) for name in names], dtype=np.int64)
-    seconds = (held.first + np.arange(held.steps)) * held.grain.seconds
-    return seconds[None, :] < ends[:, None]
-
-
-def _judged_from(hours: Grid) -> Since:
-    """Give the time (seconds since 1970) from which each series has past enough to be judged."""
-    since: Since = {}
-    names = hours.names
-    for first, values in hours.chunks():
-        past = rolling.since_first_use(values)
-        enough = rolling.known_before(past) >= hours.grain.least
-        steps = np.where(enough.any(axis=1), enough.argmax(axis=1), -1)
-        for row, step in enumerate(steps):
-            start = (hours.first + int(step)) * hours.grain.seconds if step >= 0 else NEVER
-            since[names[first + row]] = start
-    return since
-
-
-def _watched(hours: Grid, since: Since, young: Grid | None) -> pd.DataFrame:
+def _watched(hours: Grid, past: Pasts, young: Sequence[Grid]) -> pd.DataFrame:
     """Say of every series by what it was watched."""
-    by_minute = set() if young is None else set(young.names)
-    parts = []
-    for _, values in hours.chunks():
-        past = rolling.since_first_use(values)
-        used = ~np.isnan(past)
-        parts.append(np.stack([np.where(used.any(1), used.argmax(1), -1), used.sum(1)]))
-    first, known = np.concatenate(parts, axis=1) if parts else np.zeros((2, 0), dtype=np.int64)
-    names = hours.names
+    by_minute = {name for held in young for name in held.names}
+    judged = [past.since[name] < NEVER for name in hours.names]
+    uses = [hours.at(int(step)) if step >= 0 else None for step in past.first]
     return hours.series.assign(
-        first_use=pd.Series(
-            [hours.at(int(step)) if step >= 0 else None for step in first],
-            dtype="datetime64[us, UTC]",
-        ),
-        hours=known,
+        first_use=pd.Series(uses, dtype="datetime64[us, UTC]"),
+        hours=past.known,
         watched=[
-            "hour" if since[name] < NEVER else "minute" if name in by_minute else "none"
-            for name in names
+            "hour" if old else "minute" if name in by_minute else "none"
+            for name, old in zip(hours.names, judged, strict=True)
         ],
     )

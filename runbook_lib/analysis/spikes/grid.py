@@ -23,6 +23,9 @@ LONGEST_DAYS = 400
 CHUNK = 64
 """Series worked on at a time: small enough to stay near the processor."""
 
+LARGEST = 8_000_000
+"""Numbers in one stack of peaks at most, however many steps there are."""
+
 Ints = NDArray[np.int64]
 Series = tuple[str | None, ...]
 Name = tuple[str, str, str]
@@ -58,8 +61,10 @@ class Grid:
 
     def chunks(self) -> Iterator[tuple[int, Floats]]:
         """Give the values of some series at a time: number of the first, and USD by step."""
-        for start in range(0, len(self.names), CHUNK):
-            ends = self.ends[start : start + CHUNK]
+        fits = LARGEST // max(1, self.steps * self.grain.blocks)
+        size = max(1, min(CHUNK, fits))
+        for start in range(0, len(self.names), size):
+            ends = self.ends[start : start + size]
             rows = slice(self._begin(start), int(ends[-1]))
             counts = np.diff(ends, prepend=rows.start)
             cell = np.repeat(np.arange(len(ends)), counts) * self.steps + self.step[rows]
@@ -72,7 +77,11 @@ class Grid:
 
     def at(self, step: int) -> datetime:
         """Give the start of a step."""
-        return datetime.fromtimestamp((self.first + step) * self.grain.seconds, UTC)
+        return datetime.fromtimestamp(self.second(step), UTC)
+
+    def second(self, step: int) -> int:
+        """Give the start of a step in seconds since 1970."""
+        return (self.first + step) * self.grain.seconds
 
     def step_of(self, instant: datetime) -> int:
         """Give the step an instant lies in; outside of the grid where it does."""
