@@ -4,6 +4,7 @@ What happens to an upstream by itself is no act: `Channel.turn` changes it witho
 """
 
 import json
+from copy import copy
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -120,7 +121,7 @@ class Console:
     def edit_key(
         self, at: int, key: Key, change: dict[str, Any], *, by: tuple[str, str] = BROWSER
     ) -> None:
-        """Change a key as the console is told to; all of it is one act.
+        """Change a key as the console is told to: all of it, as one act, or nothing.
 
         Args:
             at: Tick of the act.
@@ -133,8 +134,9 @@ class Console:
             KeyError: there is no such group.
             ValueError: a value cannot be used.
         """
-        for field, value in change.items():
-            _EDITS[field](self.gateway, key, value)
+        for held in (copy(key), key):  # what cannot be used must not be done by half
+            for field, value in change.items():
+                _EDITS[field](self.gateway, held, value)
         key.changed_at = at
         what = ("keys.update", "PUT", "/api/v1/keys/:id")
         self._note(at, key.account, what, change, key.id, by=by)
