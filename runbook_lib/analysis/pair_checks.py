@@ -104,6 +104,9 @@ def unknown(rule: str, asks: str, missing: str, **rest: Any) -> Check:
     )
 
 
+REFUSED = (401, 402, 403, 429)
+"""Statuses of a question about a key that speak against the key; others against the question."""
+
 KEYS_MISSING = "the name of the key each model is called with"
 INVENTORY_MISSING = "keys.csv with the group of both keys"
 
@@ -277,7 +280,7 @@ def _unusable(material: PairMaterial, key: str) -> Iterator[tuple[str, Evidence]
     for question in ("usage", "models"):
         for row in material.state(key, question).to_dict("records"):
             status = none_or(row["status"], int)
-            if status is not None and status >= 400:
+            if status in REFUSED:
                 code = redact.safe(none_or(row["code"], str) or "without a code", limit=60)
                 yield f"was refused with {status} {code}", cited(row, "status")
             left, limit = (none_or(row[n], Decimal) for n in ("remaining_usd", "limit_usd"))

@@ -187,7 +187,15 @@ class PairMaterial:
         return found
 
     def state(self, key: str, question: str) -> pd.DataFrame:
-        """The newest live answer of a key to one question, a row for each window."""
+        """Give the newest live answer of a key to one question.
+
+        Args:
+            key: Name of the key; empty for unknown.
+            question: "usage" or "models".
+
+        Returns:
+            Rows of `key_state`, one a window; none where it was never asked.
+        """
         asked = of_key(self.key_state, key)
         asked = asked[asked["question"] == question]
         if asked.empty:
