@@ -100,13 +100,13 @@ class Attempt:
             "torouter.call.id": self._call.id,
             "torouter.attempt": attempt,
             "http.request.resend_count": count,
-            "server.address": facts.clean(url.host),
-            "http.request.method": facts.clean(request.method, 20),
-            "url.path": facts.clean(url.path, 500),
+            "server.address": facts.same(url.host),
+            "http.request.method": facts.same(request.method, 20),
+            "url.path": facts.same(url.path, 500),
             **found,
         }
         if agent := sent.get(b"user-agent"):
-            self._line["user_agent.original"] = facts.clean(agent)
+            self._line["user_agent.original"] = facts.same(agent)
         if span := _current_span():
             self._line["traceparent"] = span
 

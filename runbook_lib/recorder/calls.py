@@ -7,9 +7,9 @@ request belongs to its call, and is no retry.
 """
 
 import itertools
+import os
 import threading
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -77,7 +77,7 @@ def call(call_id: str = "") -> Iterator[str]:
 
 def fresh_id() -> str:
     """Give an id that no other call has."""
-    return f"call-{uuid.uuid4().hex}"
+    return f"call-{os.urandom(16).hex()}"
 
 
 def joined(

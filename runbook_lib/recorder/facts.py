@@ -4,6 +4,7 @@ Never a prompt, an answer or a key: only named fields are copied, each bounded a
 secrets.
 """
 
+import functools
 import json
 import re
 from collections.abc import Iterable
@@ -50,6 +51,10 @@ def clean(text: str, limit: int = LONGEST_TEXT) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
+same = functools.lru_cache(maxsize=512)(clean)
+"""As `clean`, for texts that come again with every call: hosts, paths, models."""
+
+
 def asked(path: str, body: bytes | None) -> tuple[dict[str, Any], bool]:
     """Tell protocol, operation, model and whether a stream was asked.
 
@@ -73,7 +78,7 @@ def asked(path: str, body: bytes | None) -> tuple[dict[str, Any], bool]:
     if path.endswith(":streamGenerateContent"):
         stream = True
     if model is not None:
-        found["gen_ai.request.model"] = clean(model)
+        found["gen_ai.request.model"] = same(model)
     if body:
         found["gen_ai.request.stream"] = stream
     return found, stream
@@ -122,7 +127,7 @@ def headers(raw: Iterable[tuple[bytes, bytes]]) -> tuple[dict[str, Any], dict[st
             plain.setdefault(low.decode(), value[:1000].decode("latin-1"))
     found: dict[str, Any] = dict(ids)
     if "content-type" in plain:
-        found["http.response.header.content-type"] = [clean(plain["content-type"])]
+        found["http.response.header.content-type"] = [same(plain["content-type"])]
     return found, plain, note
 
 
@@ -141,15 +146,19 @@ def answered(pieces: Iterable[Any]) -> dict[str, Any]:
     return found
 
 
+_MODEL = "gen_ai.response.model"
+
+
 def _named(holder: dict[str, Any], found: dict[str, Any]) -> None:
     for field, names in (
-        ("gen_ai.response.model", ("model", "modelVersion")),
+        (_MODEL, ("model", "modelVersion")),
         ("gen_ai.response.id", ("id", "responseId")),
     ):
         for name in names:
             value = holder.get(name)
             if isinstance(value, str) and value.split(None, 1) == [value]:
-                found[field] = clean(value)  # with a blank in it, it is no name but a text
+                known = same if field == _MODEL else clean
+                found[field] = known(value)  # with a blank in it, it is no name but a text
 
 
 _INPUT = "gen_ai.usage.input_tokens"

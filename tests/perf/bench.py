@@ -33,10 +33,22 @@ TARGETS = {
     "find one id / DuckDB by hand": Target(reach=3.0),
     "add CSV / plain COPY rate": Target(reach=0.5, wished=0.7, least=True),
     "add CSV memory": Target(reach=1.0),
+    "recorder: added to a call": Target(reach=0.15),
+    "recorder: share of a 10 ms call": Target(reach=3.0),
     "sandbox calls / bare route": Target(reach=0.25, least=True),
     "history of 1 M rows": Target(reach=60.0),
     "spikes, 1,000 keys x 90 days of hours": Target(reach=10.0),
     "short test run": Target(reach=4.0),
+    "sticky 429: attempts, reference": Target(reach=1.0),
+    "sticky 429: added, reference": Target(reach=0.1),
+    "outage of 1,000 calls: attempts, reference": Target(reach=1.1),
+    "time to fallback: primary answering 5xx": Target(reach=2.0),
+    "time to fallback: primary resetting": Target(reach=2.0),
+    "time to fallback: primary refusing connections": Target(reach=2.0),
+    "time to fallback: primary refusing a model": Target(reach=0.05),
+    "wrong retries, reference": Target(reach=0.0),
+    "silent failures, reference": Target(reach=0.0),
+    "calls over the deadline, reference": Target(reach=0.0),
 }
 
 
@@ -62,7 +74,7 @@ def judge(figure: Figure) -> Line:
     if target is None:
         return Line(name=name, figure=value, unit=unit, reach=None, wished=None, result="")
     gap = (target.reach - value) if target.least else (value - target.reach)
-    result = "PASS" if gap <= 0 else f"short by {gap:.3g} ({gap / target.reach:.0%})"
+    result = "PASS" if gap <= 0 else f"short by {gap:.3g} ({gap / (target.reach or 1):.0%})"
     return Line(
         name=name,
         figure=value,

@@ -114,7 +114,8 @@ class Server:
                 self.ended.wait(part)
                 continue
             held.sendall(part)
-        return isinstance(answer, bytes) and b"Connection: close" not in answer
+        said = answer if isinstance(answer, bytes) else b"".join(filter(_is_bytes, answer or []))
+        return b"Content-Length" in said and b"Connection: close" not in said
 
     def close(self) -> None:
         """Stop."""
@@ -122,6 +123,10 @@ class Server:
         with suppress(OSError):  # closing alone leaves it open while it waits
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+
+
+def _is_bytes(part: Any) -> bool:
+    return isinstance(part, bytes)
 
 
 def _read_request(reader: Any) -> bool:
