@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from runbook_lib.analysis import retries
+from runbook_lib.analysis.material import FAILED
 from runbook_lib.clock import Window
 from runbook_lib.pricing import price_list
 from runbook_lib.store import Filter
@@ -12,10 +13,10 @@ from runbook_lib.store import Filter
 if TYPE_CHECKING:
     from runbook_lib.store import Store
 
-MOST_FAILED = 30_000
+MOST_FAILED = 10_000
 """Failed attempts that are judged singly at most, the newest; the others are counted."""
 
-MOST_BILLED = 50_000
+MOST_BILLED = 20_000
 """Usage rows that are looked at for attempts that got no answer."""
 
 MOST_PAIRS, EXAMPLES = 20, 3
@@ -68,18 +69,23 @@ def _calls(store: "Store", window: Window) -> tuple[pd.DataFrame, int]:
     ids = sorted(set(seen["call_id"].dropna()))
     whole = store.find(ids).calls.drop(columns="asked_id")
     both = pd.concat([part for part in (seen, whole) if len(part)] or [seen])
-    return both.drop_duplicates(_ORIGIN, ignore_index=True), failed.left_out
+    both = both.drop_duplicates(_ORIGIN, ignore_index=True)
+    inside = both["ts"].between(window.start, window.end, inclusive="left")
+    loaded = int((inside & both["outcome"].isin(FAILED)).sum())
+    return both, max(0, failed.total - loaded)
 
 
 def _usage(
     store: "Store", window: Window, calls: pd.DataFrame
 ) -> tuple[pd.DataFrame, frozenset[str]]:
     """Usage rows of the attempts, and those that attempts without an id can have left."""
-    ids = sorted(set(calls["client_request_id"].dropna()))
+    # What was refused costs nothing and has no row (contract §6).
+    answered = calls[calls["outcome"] != "refused"]
+    ids = sorted(set(answered["client_request_id"].dropna()))
     rows = [store.find(ids).usage.drop(columns="asked_id")]
     silent = calls["outcome"].isin(["no_answer", "abandoned"]) & calls["client_request_id"].isna()
     keys = sorted(set(calls.loc[silent, "key_name"].dropna()))
-    held = frozenset(ids)
+    held = frozenset(calls["client_request_id"].dropna())
     if keys:
         near = store.rows(
             "usage", Filter(window=window, equals={"key_name": keys}), limit=MOST_BILLED
