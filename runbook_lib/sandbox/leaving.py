@@ -56,15 +56,16 @@ def _write_keys(live: Live, path: Path) -> None:
 def _write_account(live: Live, draft: Path, account: Account, now: int) -> None:
     gateway = live.console.gateway
     rows = [row for row in gateway.rows if row.key.account is account]
+    refusals = [item for item in gateway.refusals if item.key.account is account]
+    refusals.sort(key=lambda item: item.at)
     place = draft if account.name == MAIN else draft / f"{account.name}_account"
-    if account.name != MAIN and not rows:
+    if account.name != MAIN and not rows and not refusals and len(account.ledger) < 2:
         return
     place.mkdir(exist_ok=True)
     last = max([now, *(row.end for row in rows[-1:])])
     exports.write_usage(place / exports.usage_name(live.start, last), rows)
-    exports.write_rows(place / "usage_rows.json.gz", rows, exports.FIRST_ROW)
-    refusals = [item for item in gateway.refusals if item.key.account is account]
-    exports.write_refusals(
-        place / "usage_errors.json.gz", sorted(refusals, key=lambda item: item.at)
-    )
-    own_tables.write_ledger(place / "ledger.csv", account)
+    if rows:  # nobody saves a page of the console that lists nothing
+        exports.write_rows(place / "usage_rows.json.gz", rows, exports.FIRST_ROW)
+    if refusals:
+        exports.write_refusals(place / "usage_errors.json.gz", refusals)
+    own_tables.write_ledger(place / "ledger.csv", account, read_at=last)

@@ -102,8 +102,15 @@ def _key_rows(
         ]
 
 
-def write_ledger(path: Path, account: Account) -> None:
-    """Write `ledger.csv`: top-ups, and the balance as somebody read it."""
+def write_ledger(path: Path, account: Account, *, read_at: int | None = None) -> None:
+    """Write `ledger.csv`: top-ups, and the balance as somebody read it.
+
+    Args:
+        path: File to write.
+        account: The account.
+        read_at: Tick at which somebody reads the balance now; None when nobody does.
+    """
+    read = [] if read_at is None else [(read_at, "reading", 0, account.balance)]
     lines = [
         [
             ticks.utc_seconds(at),
@@ -112,7 +119,7 @@ def write_ledger(path: Path, account: Account) -> None:
             "USD",
             prices.plain(balance),
         ]
-        for at, kind, amount, balance in account.ledger
+        for at, kind, amount, balance in [*account.ledger, *read]
     ]
     _write(path, ["ts", "kind", "amount", "currency", "balance"], lines)
 

@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-FILES = {"audit.csv", "keys.csv", "ledger.csv", "usage_errors.json.gz", "usage_rows.json.gz"}
+FILES = {"audit.csv", "keys.csv", "ledger.csv", "usage_rows.json.gz"}
+"""What is left beside the export when one call was answered and none refused."""
 
 
 @contextmanager
