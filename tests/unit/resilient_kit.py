@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -68,6 +69,7 @@ class Got:
         parts: What a stream handed out.
         seen: Models of the attempts, as the server saw them.
         log: Lines of the server's log.
+        seconds: How long the call took, without the making of its client.
     """
 
     answer: Answer | None
@@ -75,6 +77,7 @@ class Got:
     parts: list[str]
     seen: list[str]
     log: list[dict[str, Any]]
+    seconds: float
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
@@ -147,10 +150,10 @@ def ask(run: Running, way: Way, fault: str = "", *, base_url: str = "", **option
     else:
         with _http(way, asynchronous=False) as http:
             found = _ask(Resilient(client(way, root, key, http), **given), way, asked)
-    answer, error, parts = found
+    answer, error, parts, seconds = found
     log = [seen.line for seen in list(run.live.log) if seen.line.get("run") == number]
     models = [line["model"] for line in log]
-    return Got(answer=answer, error=error, parts=parts, seen=models, log=log)
+    return Got(answer=answer, error=error, parts=parts, seen=models, log=log, seconds=seconds)
 
 
 def request(way: Way) -> dict[str, Any]:
@@ -164,29 +167,34 @@ def request(way: Way) -> dict[str, Any]:
 
 
 def _ask(calls: Resilient, way: Way, asked: dict[str, Any]) -> Any:
-    parts: list[str] = []
+    answer, failed, parts, began = None, None, [], time.monotonic()
     try:
-        if not way.stream:
-            return calls.call(**asked), None, parts
-        stream = calls.call(stream=True, **asked)
-        parts.extend(stream)
+        if way.stream:
+            stream = calls.call(stream=True, **asked)
+            parts.extend(stream)
+            answer = stream.answer
+        else:
+            answer = calls.call(**asked)
     except CallError as error:
-        return None, error, parts
-    return stream.answer, None, parts
+        failed = error
+    return answer, failed, parts, time.monotonic() - began
 
 
 async def _ask_async(
     way: Way, root: str, key: str, given: dict[str, Any], asked: dict[str, Any]
 ) -> Any:
-    parts: list[str] = []
+    answer, failed, parts = None, None, []
     async with _http(way, asynchronous=True) as http:
         calls = AsyncResilient(client(way, root, key, http), **given)
+        began = time.monotonic()
         try:
-            if not way.stream:
-                return await calls.call(**asked), None, parts
-            stream = await calls.call(stream=True, **asked)
-            async for part in stream:
-                parts.append(part)  # noqa: PERF401 (what came before an error counts)
+            if way.stream:
+                stream = await calls.call(stream=True, **asked)
+                async for part in stream:
+                    parts.append(part)  # noqa: PERF401 (what came before an error counts)
+                answer = stream.answer
+            else:
+                answer = await calls.call(**asked)
         except CallError as error:
-            return None, error, parts
-        return stream.answer, None, parts
+            failed = error
+        return answer, failed, parts, time.monotonic() - began

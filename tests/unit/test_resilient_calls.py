@@ -86,10 +86,9 @@ def faulty(fault: str) -> dict[str, Any]:
 )
 def test_a_call_ends_by_its_deadline(way: Way, fault: str, run: Running) -> None:
     """Each byte of a drip starts a read timeout anew, and silence never ends: the deadline does."""
-    began = time.monotonic()
     got = ask(run, way, fault, deadline_s=0.8)
     assert got.error is not None
-    assert time.monotonic() - began < 0.8 + LATE_S
+    assert got.seconds < 0.8 + LATE_S
     assert got.counts(way) == ((1, 0) if fault == "stream_stall" else (1, 1))
     assert got.attempts[0].may_be_billed
     assert got.attempts[0].request_ids
@@ -97,9 +96,8 @@ def test_a_call_ends_by_its_deadline(way: Way, fault: str, run: Running) -> None
 
 def test_a_stream_that_stalls_is_left_long_before_the_deadline(run: Running) -> None:
     """A caller who waits for the next word should not wait for minutes."""
-    began = time.monotonic()
     got = ask(run, Way(stream=True), "stream_stall", deadline_s=30.0, idle_s=0.3)
-    assert time.monotonic() - began < 0.3 + 2 * LATE_S
+    assert got.seconds < 0.3 + 2 * LATE_S
     assert got.error is not None
     assert got.parts
 
