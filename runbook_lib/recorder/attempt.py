@@ -18,7 +18,7 @@ from runbook_lib.recorder.scan import Scanner
 _LOG = logging.getLogger(__name__)
 _OWN_FAULTS: Final = (
     *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, OSError),
-    *(RecursionError, MemoryError),
+    *(RuntimeError, MemoryError),
 )
 """What a strange request or answer could make our own reading fail with; never the caller's."""
 

@@ -8,7 +8,7 @@ import json
 import re
 from typing import Any, Final
 
-from runbook_lib.recorder.unpack import PackedError, unpacker
+from runbook_lib.recorder.unpack import unpacker
 
 HEAD: Final = 65_536
 LONGEST_LINE: Final = 262_144
@@ -93,7 +93,7 @@ class Scanner:
                 if self._unpacked > MOST_UNPACKED:
                     self.note = "body unpacks to more than was read"
                     return
-        except PackedError:
+        except ValueError:
             self.note = "body could not be unpacked"
 
     def _take(self, piece: bytes) -> None:
@@ -172,7 +172,8 @@ class Scanner:
 
     def finishes(self) -> list[str]:
         """Give the finish reasons, each once, in their order."""
-        found = self._finish if self._events else _SOME_FINISH.findall(self.head + self._tail)
+        rest = self._tail if len(self._head) >= HEAD else b""
+        found = self._finish if self._events else _SOME_FINISH.findall(self.head + rest)
         return list(dict.fromkeys(text.decode("ascii", "replace") for text in found))
 
 

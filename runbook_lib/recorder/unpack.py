@@ -13,18 +13,16 @@ Unpack = Callable[[bytes], Iterator[bytes]]
 
 _PIECE: Final = 1 << 20
 _SLICE: Final = 32
-"""Bytes given at once to a library without a limit of its own: they become some MiB at most."""
+"""Bytes given at once to a library without a limit of its own: some dozen MiB at the very most."""
 
 _BROTLI: Final = ("brotli", "brotlicffi")
 _ZSTD: Final = ("compression.zstd", "backports.zstd", "zstandard")
 
 
-class PackedError(ValueError):
-    """A body is not packed as its header says; it never leaves the recorder."""
-
-
 def unpacker(encoding: str) -> Unpack | None:
     """Give what unpacks an encoding, piece by piece; None where nothing here can.
+
+    What is not packed as it says ends in a ValueError of the first piece that shows it.
 
     Args:
         encoding: Content-Encoding, lower case, as "gzip".
@@ -34,9 +32,9 @@ def unpacker(encoding: str) -> Unpack | None:
     if encoding == "deflate":
         return _zlib(15, otherwise=-15)
     if encoding == "br" and (library := _installed(_BROTLI)):
-        return _sliced(lambda: _feed(library.Decompressor()))
+        return _sliced(_feed(library.Decompressor()))
     if encoding == "zstd" and (library := _installed(_ZSTD)):
-        return _sliced(lambda: _frames(library))
+        return _sliced(_frames(library))
     return None
 
 
@@ -60,7 +58,7 @@ def _zlib(bits: int, otherwise: int | None = None) -> Unpack:
             piece = inflate.decompress(chunk, _PIECE)
         except zlib.error as error:
             if begun or otherwise is None:
-                raise PackedError from error
+                raise ValueError("not packed so") from error
             inflate = zlib.decompressobj(otherwise)
             piece = _tried(inflate, chunk)
         begun = True
@@ -78,20 +76,19 @@ def _tried(inflate: Any, chunk: bytes) -> bytes:
     try:
         piece: bytes = inflate.decompress(chunk, _PIECE)
     except zlib.error as error:
-        raise PackedError from error
+        raise ValueError("no more of it") from error
     return piece
 
 
-def _sliced(make: Callable[[], Callable[[bytes], bytes]]) -> Unpack:
+def _sliced(unpack: Callable[[bytes], bytes]) -> Unpack:
     """Feed a library that has no limit in small slices; its own errors are foreign."""
-    unpack = make()
 
     def feed(chunk: bytes) -> Iterator[bytes]:
         for start in range(0, len(chunk), _SLICE):
             try:
                 piece = unpack(chunk[start : start + _SLICE])
             except Exception as error:  # each library has an error of its own
-                raise PackedError from error
+                raise ValueError("not packed so") from error
             if piece:
                 yield piece
 
