@@ -76,9 +76,14 @@ class Lane:
 
     def shut(self) -> None:
         """Drop all connections and refuse further ones, for good."""
+        if self._over:
+            return
         self._over = True
-        if self._server is not None:
-            self._server.close()
+        if self._server is not None and self._held is not None:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._held)
+            # A connection accepted in this very step still needs the server, in the next one.
+            loop.call_soon(loop.call_soon, self._server.close)
         elif self._held is not None:
             self._held.close()
         for transport in list(self._open):

@@ -128,18 +128,26 @@ def _few(queue: deque[int], most: int) -> int:
 
 
 async def _all(slots: Sequence["_Slot"]) -> None:
-    """Serve with all slots; the first error ends them all."""
-    tasks = [asyncio.create_task(slot.serve()) for slot in slots]
+    """Serve with all slots; the first error ends them all, and each ends its process in peace."""
+    tasks = {asyncio.create_task(slot.serve()): slot for slot in slots}
     try:
-        await asyncio.gather(*tasks)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     finally:
-        for task in tasks:
-            task.cancel()
+        for task, slot in tasks.items():
+            if not slot.ending:
+                task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()
 
 
 class _Slot:
-    """A place for one process after another."""
+    """A place for one process after another.
+
+    Attributes:
+        ending: Its process is being ended, which must not be broken off.
+    """
 
     def __init__(self, pool: Pool, queue: deque[int], together: int) -> None:
         self._pool, self._queue, self._together = pool, queue, together
@@ -150,6 +158,7 @@ class _Slot:
         self._finished: list[Run] = []
         self._wake = asyncio.Event()
         self._culprit: tuple[int, str] | None = None
+        self.ending = False
         self._jobs = 0
         self._process: Process | None = None
 
@@ -171,7 +180,9 @@ class _Slot:
             watching.cancel()
             process.check()
         finally:
+            self.ending = True
             left = await process.end()
+            self.ending = False
         self._buried(process, left)
 
     async def _watch(self, process: Process) -> None:

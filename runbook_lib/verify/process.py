@@ -96,15 +96,15 @@ class Process:
         Raises:
             ParameterError: the client cannot be loaded.
         """
+        words = [
+            interpreter(ours=self._settings["ours"]),
+            "-I",
+            str(Path(__file__).with_name("worker.py")),
+        ]
         ours, theirs = socket.socketpair()
         with theirs:
             self._held = subprocess.Popen(  # noqa: S603 (this Python, or the one the user names)
-                [
-                    interpreter(ours=self._settings.get("ours", False)),
-                    "-I",
-                    str(Path(__file__).with_name("worker.py")),
-                    str(theirs.fileno()),
-                ],
+                [*words, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -195,6 +195,8 @@ class Process:
         self.status = await asyncio.get_running_loop().run_in_executor(None, held.wait)
         if self._writer is not None:
             self._writer.close()
+            with contextlib.suppress(OSError):
+                await self._writer.wait_closed()
         for pid, _ in _others(held.pid, self._mark):  # what began in between
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
