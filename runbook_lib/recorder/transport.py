@@ -174,15 +174,15 @@ class _Held:
     @contextmanager
     def _last_words(self) -> Iterator[None]:
         """Wait a second at most for each read, and drop what fails: nobody reads any more."""
-        waits = self._extensions.get("timeout")
-        if isinstance(waits, dict):
-            read = waits.get("read")
-            short = _READ_FOR_S if read is None else min(read, _READ_FOR_S)
-            self._extensions["timeout"] = {**waits, "read": short}
+        waits = self._extensions.pop("timeout", None)
+        read = (waits or {}).get("read")
+        short = _READ_FOR_S if read is None else min(read, _READ_FOR_S)
+        self._extensions["timeout"] = {**(waits or {}), "read": short}
         try:
             with suppress(Exception):  # foreign code; its error would have been nobody's
                 yield
         finally:
+            del self._extensions["timeout"]
             if waits is not None:
                 self._extensions["timeout"] = waits
 
