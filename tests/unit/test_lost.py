@@ -9,9 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from made_material import attempt, billed, material
-from test_triage_recorded import take_in
 
-from runbook_lib import sources
 from runbook_lib.analysis.lost import KINDS, Lost, lost_money
 from runbook_lib.runbooks.incidents import around_all
 from runbook_lib.store import Store
@@ -94,12 +92,9 @@ def test_without_a_log_nothing_is_claimed() -> None:
 
 
 @pytest.fixture(scope="module")
-def recorded(gateway: Path, tmp_path_factory: pytest.TempPathFactory) -> Lost:
+def recorded(recorded_store: Store) -> Lost:
     """The whole recorded run."""
-    folder = tmp_path_factory.mktemp("lake")
-    take_in(folder, sources.files([gateway]))
-    with Store(folder) as store:
-        return lost_money(around_all(store, margin=timedelta(0)))
+    return lost_money(around_all(recorded_store, margin=timedelta(0)))
 
 
 @pytest.mark.shared

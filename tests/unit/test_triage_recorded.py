@@ -1,15 +1,12 @@
 """Triage against the truth of recorded incidents: a real gateway, real clients, planted causes."""
 
 import json
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runbook_lib import sources
-from runbook_lib.errors import UnknownSourceError
 from runbook_lib.runbooks.incidents import triage
 from runbook_lib.store import Filter, Store
 
@@ -19,24 +16,10 @@ ANSWERED = {"runaway_loop", "client_fallback", "model_alias", "unlogged_use"}
 """Incidents that show in no failed attempt: they are found too, by their own ids."""
 
 
-def take_in(folder: Path, files: list[Path]) -> None:
-    """Take files into a lake, those of no known source left out."""
-    with Store(folder, read_only=False) as store:
-        for path in files:
-            with store.staging() as staging:
-                try:
-                    store.add(sources.read(path, staging))
-                except UnknownSourceError:
-                    continue
-
-
 @pytest.fixture(scope="module")
-def store(gateway: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def store(recorded_store: Store) -> Store:
     """The whole recorded folder, taken in."""
-    folder = tmp_path_factory.mktemp("lake")
-    take_in(folder, sources.files([gateway]))
-    with Store(folder) as opened:
-        yield opened
+    return recorded_store
 
 
 @pytest.fixture(scope="module")

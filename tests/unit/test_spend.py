@@ -1,0 +1,225 @@
+"""Drill-down over whole lakes: every table adds up, planted oddities are found, and no others."""
+
+import json
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook_lib.errors import MissingInputError, ParameterError
+from runbook_lib.findings import Report, Status
+from runbook_lib.runbooks.spend import drill_down
+from runbook_lib.session import open_store
+from runbook_lib.store import Filter, Store
+from tests.unit import store_kit as kit
+
+SUMMED = ("by_day", "by_weekday", "split", "by_kind", "by_environment", "by_service", "by_owner")
+"""Exhibits that split the whole; `rows` does too, where none is left out."""
+
+
+def failed(report: Report) -> set[tuple[str, str | None]]:
+    """Rule and key of what was found."""
+    return {
+        (item.rule, item.subject.key_name) for item in report.findings if item.status is Status.FAIL
+    }
+
+
+def total(report: Report, name: str) -> Decimal:
+    """The sum of an exhibit."""
+    return sum(report.exhibits[name].frame["cost_usd"], Decimal(0))
+
+
+@pytest.fixture(scope="module")
+def sample() -> Store:
+    """The sample data."""
+    return open_store("sandbox")
+
+
+@pytest.fixture(scope="module")
+def week(sample: Store) -> Report:
+    """The last week of the sample, on the defaults of the notebook."""
+    return drill_down(sample)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/St_Johns"])
+def test_every_table_adds_up_to_the_rows(sample: Store, zone: str) -> None:
+    """Whatever the zone: sum of the rows, of the days, of the names, of the bridge."""
+    report = drill_down(sample, timezone=zone, by="environment")
+    rows = report.exhibits["rows"]
+    whole = sum(rows.frame["cost_usd"].dropna(), Decimal(0)) + (rows.left_out_usd or Decimal(0))
+    assert whole > 50
+    assert [total(report, name) for name in SUMMED] == [whole] * len(SUMMED)
+    bands = report.exhibits["cost_sizes"].frame
+    assert sum(bands["cost_usd"]) == whole
+    steps = report.exhibits["bridge"].frame.set_index("step")["usd"]
+    assert steps["now"] == whole
+    assert steps.iloc[:-1].sum() == whole
+
+
+def test_days_of_a_month_with_a_clock_change_add_up(sample: Store) -> None:
+    """October has a day of 25 hours in Berlin; no hour is lost and none is counted twice."""
+    asked = {"start": "2026-10-01", "end": "2026-11-01", "timezone": "Europe/Berlin"}
+    report = drill_down(sample, **asked)
+    assert len(set(report.exhibits["by_day"].frame["day_local"])) == 31
+    assert total(report, "by_day") == total(report, "split")
+
+
+def test_the_planted_oddities_of_the_week_are_found(week: Report) -> None:
+    """The leak, the loop, the twins, the alias, the fallback, the abandoned and the cut streams."""
+    assert failed(week) >= {
+        ("unlogged-use", "prod-assistant"),
+        ("spend-spike", "prod-assistant"),
+        ("first-seen", "prod-assistant"),
+        ("runaway-loop", "dev-agent"),
+        ("spend-spike", "dev-agent"),
+        ("duplicate-charge", "prod-web"),
+        ("model-alias", "prod-batch"),
+        ("client-fallback", "prod-assistant-oai"),
+        ("billed-not-logged", "prod-batch"),
+        ("client-abandoned", "prod-web"),
+    }
+    assert week.verdict.cause == "spend_odd"
+    assert week.findings[0].rule == "unlogged-use"
+
+
+def test_from_the_week_to_the_request_in_three_steps(sample: Store, week: Report) -> None:
+    """The dearest name of one table is the filter of the next; the last has the ids."""
+    key = drill_down(sample, by="key_name").exhibits["split"].frame["key_name"].iloc[0]
+    report = drill_down(sample, key_name=key, by="model")
+    assert total(report, "split") < total(week, "split")
+    model = report.exhibits["split"].frame["model"].iloc[0]
+    rows = drill_down(sample, key_name=key, model=model).exhibits["rows"].frame
+    assert set(rows["key_name"]) == {key}
+    found = sample.find([rows["request_id"].iloc[0]])
+    assert found.usage["cost_usd"].iloc[0] == rows["cost_usd"].max()
+
+
+def test_shares_of_the_causes_of_a_spike_add_up_to_one(week: Report) -> None:
+    """Ranked causes explain the whole excess, no more and no less."""
+    causes = week.exhibits["spike_causes"].frame
+    for _, part in causes.groupby(["event", "dimension"]):
+        assert part["share"].sum() == pytest.approx(1)
+        assert list(part["rank"]) == list(range(1, len(part) + 1))
+
+
+@pytest.fixture(scope="module")
+def recorded(recorded_store: Store) -> Report:
+    """The recorded run."""
+    return drill_down(recorded_store)
+
+
+@pytest.mark.shared
+def test_the_recorded_run_accuses_what_was_planted_and_nothing_else(
+    gateway: Path, recorded: Report
+) -> None:
+    """Loud findings are the planted ones; their USD are those of the truth."""
+    loud = {
+        (item.rule, item.subject.key_name)
+        for item in recorded.findings
+        if item.status is Status.FAIL and item.severity in ("critical", "high", "medium")
+    }
+    assert loud == {
+        ("unlogged-use", "prod-assistant"),
+        ("spend-spike", "prod-assistant"),
+        ("first-seen", "prod-assistant"),
+        ("runaway-loop", "dev-agent"),
+        ("spend-spike", "dev-agent"),
+        ("billed-not-logged", "prod-batch"),
+        ("duplicate-charge", "prod-web"),
+    }
+    truth = json.loads((gateway / "truth.json").read_text())
+    leak = next(one for one in truth["incidents"] if one["kind"] == "leaked_key")
+    first = recorded.findings[0]
+    assert first.rule == "unlogged-use"
+    assert float(first.impact_usd or 0) == pytest.approx(float(leak["billed_usd"]), rel=0.02)
+    assert total(recorded, "split") == Decimal("27.8514182575")
+
+
+def _items(count: int, **changes: Any) -> list[dict[str, Any]]:
+    return [kit.item(number, **changes) for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        pytest.param(_items(1), id="one row"),
+        pytest.param(_items(40, api_key={"id": 1, "name": None}), id="no key has a name"),
+        pytest.param(_items(40, actual_cost=0, total_cost=0), id="all free"),
+        pytest.param(_items(40, actual_cost=-0.25, total_cost=-0.25), id="refunds"),
+        pytest.param(_items(40, input_tokens=10**18), id="huge counts"),
+        pytest.param(_items(40, model=""), id="no model has a name"),
+    ],
+)
+def test_odd_data_give_a_report_that_adds_up(tmp_path: Path, items: list[dict[str, Any]]) -> None:
+    """Nothing is dropped in silence: the tables show what the rows say."""
+    with kit.lake(tmp_path, kit.as_list(items)) as store:
+        report = drill_down(store, start="2026-03-01", end="2026-05-01", by="key_name")
+        whole = sum(store.rows("usage", Filter()).frame["cost_usd"], Decimal(0))
+    assert [total(report, name) for name in SUMMED] == [whole] * len(SUMMED)
+    assert "nan" not in report.verdict.title.lower()
+
+
+def test_a_window_outside_the_data_says_so(tmp_path: Path) -> None:
+    """Nothing spent and nothing known are different answers."""
+    with kit.lake(tmp_path, kit.as_list(_items(30))) as store:
+        report = drill_down(store, start="2020-01-01", end="2020-01-08")
+    assert report.verdict.title.startswith("$0.00 spent")
+    assert ("input-gap", Status.UNKNOWN) in {(item.rule, item.status) for item in report.findings}
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"by": "colour"}, "by"),
+        ({"top": 0}, "top"),
+        ({"floor_usd": -1.0}, "floor_usd"),
+        ({"floor_usd": float("nan")}, "floor_usd"),
+        ({"timezone": "Mars/Base"}, "timezone"),
+        ({"start": "soon"}, "start"),
+        ({"start": "2026-04-02", "end": "2026-04-01"}, "end"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_values_that_cannot_be_used_are_refused(
+    tmp_path: Path, given: dict[str, Any], name: str
+) -> None:
+    """One sentence that names the parameter, before anything is read."""
+    with kit.lake(tmp_path, kit.as_list(_items(3))) as store, pytest.raises(ParameterError) as told:
+        drill_down(store, **given)
+    assert told.value.name == name
+
+
+def test_without_usage_rows_there_is_nothing_to_drill(tmp_path: Path) -> None:
+    """A call log alone has no costs."""
+    with (
+        kit.lake(tmp_path, kit.as_lines([kit.attempt(1)])) as store,
+        pytest.raises(MissingInputError),
+    ):
+        drill_down(store)
+
+
+def test_planned_activity_is_no_spike(sample: Store, week: Report, tmp_path: Path) -> None:
+    """A file that says what was meant is honoured by the next run."""
+    spikes = week.exhibits["spikes"].frame
+    first = spikes[spikes["key_name"] == "dev-agent"].iloc[0]
+    ends = [at.isoformat() for at in (first["start"], first["end"] + timedelta(hours=1))]
+    plan = f"start,end,key_name,factor,note\n{ends[0]},{ends[1]},dev-agent,200,load test\n"
+    where = Filter(equals={"key_name": ["dev-agent"]})
+    mine = sample.rows("usage", where, limit=10**6).frame.to_dict("records")
+    items = [
+        kit.item(
+            number,
+            created_at=row["ts"].isoformat(),
+            api_key={"id": 1, "name": "dev-agent"},
+            actual_cost=float(row["cost_usd"]),
+            total_cost=float(row["cost_usd"]),
+        )
+        for number, row in enumerate(mine)
+    ]
+    with kit.lake(tmp_path, kit.as_list(items)) as store:
+        asked = {"start": "2026-11-16", "end": "2026-11-23"}
+        assert ("spend-spike", "dev-agent") in failed(drill_down(store, **asked))
+        kit.take_in(store, tmp_path, plan)
+        assert ("spend-spike", "dev-agent") not in failed(drill_down(store, **asked))
