@@ -33,13 +33,14 @@ def who_answered(material: PairMaterial) -> Check:
         contradicts; it fails when a body or a row names another model; else it is unknown.
     """
     rule, asks, pair = RULE, ASKS, material.pair
-    if material.answers.empty:
-        return unknown(rule, asks, f"answers of {pair.fallback} in a call log", where="call log")
     billed = _rows_by_id(material.billed)
     told = [
         (row, _told(row, billed.get(none_or(row["client_request_id"], str) or ""), material))
         for row in material.answers.to_dict("records")
     ]
+    told += [(row, _told(row, None, material)) for row in _probed(material)]
+    if not told:
+        return unknown(rule, asks, f"answers of {pair.fallback} in a call log", where="call log")
     counts = Counter(kind for _, (kind, _) in told)
     if counts["other"]:
         return _by_other(pair.fallback, told)
@@ -94,6 +95,15 @@ def _proven(model: str, told: Told, counts: Counter[str]) -> Check:
         evidence=[one for evidence in proven[:CITED] for one in evidence],
         mark="M",
     )
+
+
+def _probed(material: PairMaterial) -> list[Any]:
+    """Answers of live probes that name their model; their bills are not known yet."""
+    frame = material.probes
+    if frame is None or frame.empty:
+        return []
+    mine = frame[(frame["model"] == material.pair.fallback) & frame["response_model"].notna()]
+    return mine.to_dict("records")
 
 
 def _rest(counts: Counter[str]) -> str:

@@ -103,7 +103,7 @@ def capacity(material: PairMaterial) -> Iterator[Check]:
             yield unknown(rule, asks, missing, where="/usage", who="service owner")
     else:
         yield cap(material, load)
-        yield from windows(material, load)
+        yield windows(material, load)
         yield balance(material, load)
     yield limits(material)
 
@@ -145,26 +145,40 @@ def cap(material: PairMaterial, load: Load) -> Check:
     return _lasts(material, load, rule, asks, limit - used, cites, "cap", grade=grade)
 
 
-def windows(material: PairMaterial, load: Load) -> Iterator[Check]:
-    """Whether the busiest hours fit into each window of the key; their unit is taken as USD (M)."""
-    rule, asks, key = (
-        "fallback-window-short",
-        _ENDS["fallback-window-short"],
-        material.pair.fallback_key,
-    )
+def windows(material: PairMaterial, load: Load) -> Check:
+    """Whether the busiest hours fit into the windows of the key; their unit is taken as USD (M).
+
+    The tightest window is told, with what the others say.
+    """
+    rule, key = "fallback-window-short", material.pair.fallback_key
+    asks = _ENDS[rule]
     state, held = material.state(key, "usage"), of_key(material.keys, key)
     if state.empty and held.empty:
-        yield unknown(rule, asks, f"the windows of key {key} (keys.csv or GET /v1/usage)")
-        return
+        return unknown(rule, asks, f"the windows of key {key} (keys.csv or GET /v1/usage)")
     found = dict(_limits(material, state, held))
     if not found:
         cites = [cited((state if len(state) else held).iloc[0], "key_name")]
-        yield _endless(rule, asks, f"Key {key} has no windows", cites)
-    for name, (limit, cites) in found.items():
-        if limit is None:
-            yield unknown(rule, asks, f"the {name} window of key {key} in USD (a rate for CNY)")
-            continue
-        yield _window(material, load, name, limit, cites)
+        return _endless(rule, asks, f"Key {key} has no windows", cites)
+    checks = {
+        name: unknown(rule, asks, f"the {name} window of key {key} in USD (a rate for CNY)")
+        if limit is None
+        else _window(material, load, name, limit, cites)
+        for name, (limit, cites) in found.items()
+    }
+    tightest = min(checks, key=lambda name: _order(checks[name]))
+    others = [f"{name} {check.status.value}" for name, check in checks.items() if name != tightest]
+    more = f" (the others: {', '.join(others)})" if others else ""
+    return replace(checks[tightest], title=f"{checks[tightest].title}{more}")
+
+
+def _order(check: Check) -> tuple[int, Decimal]:
+    """Failing windows first, then open ones; among equals the one that is filled most."""
+    ranks = {Status.FAIL: 0, Status.UNKNOWN: 1, Status.PASS: 2}
+    most, limit = check.value, check.expected
+    share = money.ZERO
+    if isinstance(most, Decimal) and isinstance(limit, Decimal) and limit > 0:
+        share = most / limit
+    return ranks[check.status], -share
 
 
 def _window(
@@ -172,7 +186,7 @@ def _window(
 ) -> Check:
     """Hold the busiest span of a window against its limit; too little usage decides nothing."""
     rule, key = "fallback-window-short", material.pair.fallback_key
-    asks, length = f"{_ENDS[rule]} ({name})", WINDOW_HOURS[name]
+    asks, length = _ENDS[rule], WINDOW_HOURS[name]
     most, few = load.busiest(length), _few(load, length)
     fits = most <= limit
     if fits and few and load.rate(length) * length > limit:

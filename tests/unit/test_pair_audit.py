@@ -338,6 +338,16 @@ def test_body_row_and_price_must_agree(rows: Any, status: str, grade: str, says:
     assert says in found.title
 
 
+def test_a_probe_that_another_model_answers_tells_so() -> None:
+    """The body of one live answer is enough to know that the name is mapped."""
+    rows = [{"question": "plain", "response_model": "gpt-5.4-mini-2026-03-17"}]
+    found = told(probes=rows)["fallback-answered-by-other"]
+    assert (found.status, found.value, found.unit) == (Status.FAIL, 1, "answers, of 2")
+    assert found.evidence[0].source == "rows.csv"
+    fine = told(probes=[{"question": "plain", "response_model": "gpt-5.4"}], answers=[])
+    assert fine["fallback-answered-by-other"].status is Status.UNKNOWN
+
+
 def test_a_mapped_name_is_audited_as_the_model_behind_it() -> None:
     """A group maps `house` to a model: window, vendor and price are that one's, as far as known."""
     pair = replace(PAIR, fallback="house")

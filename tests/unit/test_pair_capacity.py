@@ -103,3 +103,13 @@ def test_a_refusal_that_can_be_the_upstreams_proves_no_limit() -> None:
     """`rate_limit_error` is the account's or the provider's: undecided."""
     row = {**answer(1), "status": 429, "outcome": "refused", "code": "rate_limit_error"}
     assert told(refusals=[row])["fallback-limits-short"].status is not Status.FAIL
+
+
+def test_the_tightest_window_is_told_with_the_others() -> None:
+    """One finding a rule: what fails is not hidden behind what fits."""
+    limits = {"5h": Decimal(2), "1d": Decimal(5), "7d": Decimal(100)}
+    state = [*STATE, *({**STATE[1], "window": w, "limit_usd": usd} for w, usd in limits.items())]
+    found = told(state=state)["fallback-window-short"]
+    assert (found.status, found.value, found.expected) == (Status.FAIL, Decimal("7.6832"), 5)
+    assert found.title.startswith("The 1d window of key spare holds $5.00")
+    assert found.title.endswith("(the others: 5h pass, 7d pass)")
