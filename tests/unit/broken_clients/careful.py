@@ -11,11 +11,12 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
+
+from broken_clients.parts import Answer, Call, Failed, GaveUp, State
 
 FINAL_CODES = {"API_KEY_QUOTA_EXHAUSTED", "insufficient_quota", "USAGE_LIMIT_EXCEEDED"}
 MODEL_CODES = {"model_not_allowed", "model_not_found"}
@@ -23,66 +24,6 @@ PASSING = {408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529}
 MAYBE_DONE = {425, 504, 524}
 MOST_BODY = 16 << 20
 AGAIN = {"retry": True, "once": True}
-
-
-class Failed(Exception):  # noqa: N818 (a client's own word)
-    """One attempt that failed."""
-
-    def __init__(self, why: str, **more: Any) -> None:
-        super().__init__(why)
-        self.why = why
-        self.status: int | None = more.get("status")
-        self.code: str = more.get("code", "")
-        self.wait_s: float | None = more.get("wait_s")
-        self.retry: bool = more.get("retry", False)
-        self.once: bool = more.get("once", False)
-        self.elsewhere: bool = more.get("elsewhere", False)
-        self.begun: bool = more.get("begun", False)
-        self.kind: str = more.get("kind", "")
-        self.html: str = more.get("html", "")
-
-
-class GaveUp(Exception):  # noqa: N818
-    """No model answered."""
-
-    def __init__(self, text: str, status: int | None, request_ids: list[str]) -> None:
-        super().__init__(text)
-        self.status_code, self.request_ids = status, request_ids
-
-
-@dataclass
-class Answer:
-    """What the caller gets."""
-
-    text: str
-    model: str
-    request_ids: list[str]
-
-
-@dataclass
-class State:
-    """What is remembered of one key and model between calls."""
-
-    tokens: float = 20.0
-    failed: int = 0
-    probe_at: float = 0.0
-
-
-@dataclass
-class Call:
-    """One call under way."""
-
-    prompt: str
-    models: Sequence[str]
-    stream: bool
-    end: float
-    http: httpx.Client
-    key: str
-    ids: list[str] = field(default_factory=list)
-    errors: dict[str, Failed] = field(default_factory=dict)
-
-    def _left(self) -> float:
-        return self.end - time.monotonic()
 
 
 _STATES: dict[tuple[str, str], State] = defaultdict(State)
@@ -135,7 +76,7 @@ class Careful:
                 call.errors[model] = error
                 if error.elsewhere:
                     self._note(call.key, model, ok=False)
-                if not self._may_fall_back(error) or call._left() <= 0:
+                if not self._may_fall_back(error) or call.left() <= 0:
                     break
             else:
                 self._note(call.key, model, ok=True)
@@ -181,7 +122,7 @@ class Careful:
         return self._fits(self._wait_s(error, number), call) and self._budget(call.key, model)
 
     def _fits(self, wait_s: float, call: Call) -> bool:
-        return wait_s < call._left() - 0.05
+        return wait_s < call.left() - 0.05
 
     def _budget(self, key: str, model: str) -> bool:
         with _LOCK:
@@ -216,7 +157,7 @@ class Careful:
     # One attempt --------------------------------------------------------------------------------
 
     def _attempt(self, call: Call, model: str) -> Answer:
-        if call._left() <= 0:
+        if call.left() <= 0:
             raise Failed("no time left", kind="deadline")
         body = {
             "model": model,
@@ -238,7 +179,7 @@ class Careful:
             raise self._lost(error, begun=bool(begun)) from error
 
     def _timeout_s(self, call: Call) -> float:
-        return max(0.05, min(self.idle_s, call._left()))
+        return max(0.05, min(self.idle_s, call.left()))
 
     def _keep_ids(self, call: Call, found: httpx.Response) -> None:
         call.ids.append(found.headers.get("x-request-id", ""))
@@ -253,7 +194,7 @@ class Careful:
         return bytes(parts)
 
     def _in_time(self, call: Call) -> None:
-        if call._left() <= 0:
+        if call.left() <= 0:
             raise Failed("the deadline came", kind="deadline")
 
     def _lost(self, error: httpx.HTTPError, *, begun: bool) -> Failed:

@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 
-from broken_clients.careful import Answer, Call, Careful, Failed
+from broken_clients.careful import Careful
+from broken_clients.parts import Answer, Call, Failed
 
 
 class Retries401(Careful):
