@@ -169,11 +169,12 @@ class Rows:
         cached = held.get("cache_read_tokens")
         if cached is None and (cached_told or held.get("operation") == "embeddings"):
             cached = 0
-        if cached == 0:
+        written = held.get("cache_write_tokens") or 0  # counted in too, where a group translates
+        if cached == 0 and not written:
             return
         counted = held.get("provider") in ("openai", "gemini")
-        if counted and cached is not None and cached <= logged:
-            held["input_tokens"] = logged - cached
+        if counted and cached is not None and cached + written <= logged:
+            held["input_tokens"] = logged - cached - written
             return
         held["input_tokens"] = None
         rest["input_tokens_as_logged"] = logged

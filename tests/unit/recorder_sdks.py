@@ -36,8 +36,12 @@ httpx2 = pytest.importorskip("httpx2")
 openai = pytest.importorskip("openai")
 
 SDKS = ("openai", "responses", "anthropic", "genai", "httpx", "httpx2")
-MODELS = {"anthropic": "claude-sonnet-4-6", "genai": "gemini-2.5-pro"}
-KEYS = {"anthropic": "prod-assistant", "genai": "prod-vision"}
+TRANSLATED = "openai for claude"
+"""OpenAI's SDK at a group that speaks Anthropic's protocol."""
+
+CLAUDE = "claude-sonnet-4-6"
+MODELS = {"anthropic": CLAUDE, TRANSLATED: CLAUDE, "genai": "gemini-2.5-pro"}
+KEYS = {"anthropic": "prod-assistant", TRANSLATED: "prod-assistant", "genai": "prod-vision"}
 CHAT = "/v1/chat/completions"
 TRIES = 2
 """Attempts of a call that a client makes by itself; plain HTTP clients make one."""
@@ -58,7 +62,7 @@ def model(sdk: str) -> str:
 
 def make(sdk: str, url: str, secret: str, *, is_async: bool, timeout: float = 10) -> Any:
     """Make a client of an SDK for a server."""
-    if sdk in ("openai", "responses", "anthropic"):
+    if sdk in ("openai", TRANSLATED, "responses", "anthropic"):
         library, base = (anthropic, url) if sdk == "anthropic" else (openai, f"{url}/v1")
         name = "Anthropic" if sdk == "anthropic" else "OpenAI"
         kind = getattr(library, f"Async{name}" if is_async else name)
@@ -96,7 +100,7 @@ def _asked(
     """Begin the call: its result, or for an async client what is awaited for it."""
     name = model(sdk)
     messages = [{"role": "user", "content": prompt}]
-    if sdk == "openai":
+    if sdk in ("openai", TRANSLATED):
         counted = {"stream_options": {"include_usage": True}} if streaming else {}
         return client.chat.completions.create(
             model=name, messages=messages, stream=streaming, extra_headers=headers, **counted

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 from gateway_kit import Running, running
-from recorder_sdks import KEYS, ask, ask_async, close_async, make
+from recorder_sdks import KEYS, TRANSLATED, ask, ask_async, close_async, make
 
 from runbook_lib import sources
 from runbook_lib.recorder import record
 from runbook_lib.sandbox import prices, wire
 from runbook_lib.sandbox.prices import Tokens
 
-BILLED = ("openai", "responses", "anthropic", "genai", "httpx2")
+BILLED = ("openai", TRANSLATED, "responses", "anthropic", "genai", "httpx2")
 CLOSE = Decimal("1e-8")
 KINDS = ("input", "output", "cache_read", "cache_write")
 
@@ -23,7 +23,7 @@ def _cached(fields: Any, body: bytes, chance: Any, **_: Any) -> Tokens:
     """Tokens of a prompt that the upstream knew in part and keeps in part."""
     del fields
     size = max(4, len(body) // 4)
-    kept = size // 4 if b'"max_tokens"' in body else 0  # Anthropic alone bills what it keeps
+    kept = size // 4 if b"claude" in body else 0  # Anthropic alone bills what it keeps
     return Tokens(size - size // 2 - kept, chance.randint(12, 40), size // 2, kept)
 
 
