@@ -237,7 +237,9 @@ def _make(raw: Path, lake: Path) -> None:
         taken = [
             item
             for place in sources.places([raw]).files
-            for item in sources.read(place.path, staging, name=place.name)
+            for item in sources.read(
+                place.path, staging, name=place.name, account=sandbox.account_of(place.path)
+            )
         ]
         store.add(taken, sample=True)
 

@@ -80,6 +80,12 @@ def write_sample(folder: Path, *, seed: int = 7, weeks: int = history.WEEKS) -> 
     )
 
 
+def account_of(path: Path) -> str:
+    """Name the account whose file of the sample this is; empty for the company's own."""
+    name, _, rest = path.parent.name.rpartition("_")
+    return name if rest == "account" else ""
+
+
 def _write_account(folder: Path, made: History, account: Account) -> None:
     gateway = made.console.gateway
     rows = [row for row in gateway.rows if row.key.account is account]

@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 
 from runbook_lib import contract, findings, redact, sources
-from runbook_lib.sandbox import SCENARIOS, Sample, Scenario, history, prices, write_sample
+from runbook_lib.sandbox import (
+    SCENARIOS,
+    Sample,
+    Scenario,
+    account_of,
+    history,
+    prices,
+    write_sample,
+)
 from runbook_lib.sandbox.history import History
 
 WEEKS = 3
@@ -178,6 +186,19 @@ def test_every_file_is_read_without_a_reject(sample: Sample, tmp_path: Path) -> 
     assert {item.table for item in intakes} == {
         "usage", "calls", "refusals", "keys", "key_state", "audit", "ledger", "budget",
     }  # fmt: skip
+
+
+def test_two_accounts_never_share_a_ledger(sample: Sample, tmp_path: Path) -> None:
+    """The partner's balance beside the company's would be the balance of nobody."""
+    intakes = [
+        item
+        for path in sources.files([sample.folder])
+        for item in sources.read(path, tmp_path, account=account_of(path))
+    ]
+    ledgers = {item.account: item.rows for item in intakes if item.table == "ledger"}
+    assert ledgers.keys() == {"", "partner"}
+    assert {item.account for item in intakes if item.table == "usage"} == {"", "partner"}
+    assert {item.account for item in intakes if item.table == "calls"} == {""}
 
 
 def test_the_export_is_newest_first_with_a_mark_and_no_last_newline(sample: Sample) -> None:
