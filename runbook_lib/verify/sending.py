@@ -192,7 +192,9 @@ def after_deadline(seen: Seen) -> Iterator[Fault]:
     call = seen.call
     end = call.outcome.started_s + call.cell.deadline_s + policy.LATE_SEND_S
     late = [one for one in call.attempts if one.at_s > end]
-    if late:
+    waited = any(_asked_to_wait(one) for one in call.attempts)
+    known = call.outcome.ending is Ending.HUNG and not waited  # that it hangs says as much
+    if late and not known:
         yield Fault(
             kind=deviations.OVER_DEADLINE,
             expected="nothing is sent after the deadline",
