@@ -10,7 +10,7 @@ import pandas as pd
 
 from runbook_lib.analysis.spikes.events import events
 from runbook_lib.analysis.spikes.grid import Grid, grid, read, sorted_series
-from runbook_lib.analysis.spikes.marks import DAY, HOUR, MINUTE, mark
+from runbook_lib.analysis.spikes.marks import DAY, HOUR, JUMP, MINUTE, mark
 from runbook_lib.analysis.spikes.planned import Plan, excused, planned_factor, plans
 from runbook_lib.analysis.spikes.table import Found, table
 from runbook_lib.analysis.spikes.young import NEVER, Pasts, pasts, young_grids
@@ -53,7 +53,7 @@ def find_spikes(
     two days of past is judged by its minutes, one without any past is silent. An event is told
     once: the model behind a spike of its key, and the day of a spike of its hours, are repeats.
     Records alarm, about once in four weeks of a key; other unusual steps are noted.
-    On a model of a key only records count, since the mix of models shifts all the time.
+    On a model of a key both marks must agree, since there are many, and their mix shifts.
 
     Args:
         hourly: Roll-up of usage by hour of UTC and key, better also by model: `bucket` (aware),
@@ -112,7 +112,7 @@ def _search(
 ) -> list[Found]:
     """Mark every series of a grid and gather its events; minutes only while a key is young.
 
-    On a model of a key only records count: the mix of models shifts all the time.
+    On a model both marks must agree: there are many more series, and their mix shifts all the time.
     """
     found: list[Found] = []
     ended = np.arange(held.steps) < held.step_of(now)
@@ -123,7 +123,7 @@ def _search(
         if held.grain is MINUTE:
             up = up & past.before(held, first, len(values))
         if models:
-            up, down = up & marks.beyond_record, np.zeros_like(down)
+            up, down = up & marks.beyond_record & (marks.jump >= JUMP), np.zeros_like(down)
         marks = replace(marks, up=up, down=down)
         meant = excused(values, marks, factors)
         here = events(values, marks, meant, grain=held.grain, first=first)

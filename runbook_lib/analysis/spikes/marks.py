@@ -8,8 +8,8 @@ is not learned from the hours it sleeps.
 
 **record** asks: has this hour ever been so dear? It is the logarithm of the hour over the highest
 of the last seven days within three hours of this time of day (and of the hour before), over the
-spread of the key's daily peaks. The spread leans on a usual one while days are few. A steady key
-is far beyond its record at half as much again, a wild one is not at three times as much.
+spread of the daily peaks of these days. The spread leans on a usual one while days are few. A
+steady key is far beyond its record at half as much again, a wild one not at three times as much.
 
 Jump finds what is unusual, up and down, and finds it again each time. Record finds what was never
 seen, and stays quiet on keys whose past is as wild: it is the one to be woken for. Thresholds are
@@ -44,8 +44,8 @@ SMALLEST_PEAK = 0.5
 USUAL_SPREAD, USUAL_WEIGHT = 0.5, 3
 """Spread of the logarithm of peaks before any is known, and how many peaks it counts for."""
 
-TOP_OVER_MIDDLE = 1.7
-"""By how many spreads the highest of fourteen peaks stands over their middle, on average."""
+HEIGHTS = ((2, 3, 5, 7, 14, 28, 60), (0.56, 0.85, 1.16, 1.35, 1.70, 2.01, 2.32))
+"""By how many spreads the highest of so many peaks stands over their middle, on average."""
 
 STEPS_NEEDED = 6
 """Known steps into hours in use, below which no jump can be told."""
@@ -93,7 +93,7 @@ HOUR = Grain(
     seasons=7,
     near=3,
     block=24,
-    blocks=14,
+    blocks=7,
     memory=336,
     least=48,
     refresh=24,
@@ -264,6 +264,6 @@ def _spread(past: Floats, floor: Floats, grain: Grain) -> Floats:
         logs = np.where(np.isfinite(peaks), np.log(np.maximum(peaks, floor)), np.nan)
     median, count = rolling.middle(logs)
     top = np.fmax.reduce(logs, axis=0)
-    own = np.nan_to_num((top - median) / TOP_OVER_MIDDLE)
+    own = np.nan_to_num((top - median) / np.interp(count, *HEIGHTS))
     weight = count + USUAL_WEIGHT
     return np.sqrt((count * own**2 + USUAL_WEIGHT * USUAL_SPREAD**2) / weight)
