@@ -10,7 +10,7 @@ import pytest
 from gateway_kit import CHAT, GEMINI, MESSAGES, RESPONSES, Running, running
 
 from runbook_lib import classify
-from runbook_lib.contract import CAUSES
+from runbook_lib.contract import CAUSES, ROWS
 from runbook_lib.errors import ParameterError
 from runbook_lib.sandbox import faults, front
 from runbook_lib.sandbox.faults import CATALOGUE
@@ -48,6 +48,37 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def test_every_cause_that_an_answer_can_show_is_a_fault() -> None:
     """Who learns by failing must be able to meet every cause of the contract."""
     assert set(CAUSES) - FROM_EVIDENCE - set(CATALOGUE) == set()
+
+
+NEVER_SEEN = "an internal name that no answer carries"
+OTHERS = "the console's other names for a missing or invalid token, read in its source"
+PASSED = "what an upstream of Gemini wrote, where ours writes its own"
+NOT_MET = {
+    (429, None): PASSED,
+    (529, None): "the status alone, which the version measured does not send",
+    **{(429, f"API_KEY_RATE_{span}_EXCEEDED"): NEVER_SEEN for span in ("5H", "1D", "7D")},
+    **{(429, f"{who}_RPM_EXCEEDED"): NEVER_SEEN for who in ("USER", "GROUP")},
+    **{(401, code): OTHERS for code in ("INVALID_AUTH_HEADER", "EMPTY_TOKEN")},
+    **{(401, code): OTHERS for code in ("TOKEN_EXPIRED", "TOKEN_REVOKED")},
+}
+"""Rows of the table of errors that no fault shows, and why."""
+
+
+def test_every_row_of_the_table_of_errors_can_be_met(run: Running) -> None:
+    """Status and code of each, by some fault on some endpoint; what is left out has its reason."""
+    inside = [f for f in CATALOGUE.values() if not (f.socket or f.delay_s or f.spoil)]
+    found = [
+        run.post(path, fault=f.name) for f in inside for path in (CHAT, MESSAGES, RESPONSES, GEMINI)
+    ]
+    cut = "stream_broken_after_first_byte"
+    streams = ((CHAT, "prod-docs"), (MESSAGES, ""), (RESPONSES, ""))
+    found += [run.post(path, key, fault=cut, stream=True) for path, key in streams]
+    met = set()
+    for item in found:
+        seen = classify(item.status_code, item.content, item.headers.multi_items())
+        met.add((item.status_code, seen.code))
+    rows = {(row.status, code) for row in ROWS for code in row.codes}
+    assert rows - met == NOT_MET.keys()
 
 
 @pytest.mark.parametrize("name", CAUSED)
@@ -208,9 +239,22 @@ def test_a_tls_handshake_fails(run: Running) -> None:
         context.wrap_socket(held, server_hostname="localhost")
 
 
+REFUSED = [
+    name for name, fault in CATALOGUE.items() if fault.refusal is not None and name not in CAUSES
+]
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refusal_of_a_fault_has_its_status_and_code(name: str, run: Running) -> None:
+    """Other codes of one cause, as the table writes them."""
+    found, written = run.post(fault=name), CATALOGUE[name].refusal or {}
+    assert found.status_code == written["status"]
+    assert written["code"] in found.text
+
+
 def test_every_fault_of_the_table_is_tried_here() -> None:
     """A new fault needs a test that sees its effect."""
-    tried = {*CAUSED, *ANSWERED, *SPOILED, *STREAMS, *SOCKETS}
+    tried = {*CAUSED, *ANSWERED, *SPOILED, *STREAMS, *SOCKETS, *REFUSED}
     assert set(CATALOGUE) - tried == {"balance_just_used_up", "slow_first_byte"}
     known = {*front.CLOSED, *front.RESET, *front.OPEN, "refused"}
     assert {CATALOGUE[name].socket for name in SOCKETS} == known
