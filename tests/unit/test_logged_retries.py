@@ -1,10 +1,6 @@
 """A recorded call log held against what a correct client does: wrong, missing, silent, dear."""
 
-import json
-from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -23,112 +19,153 @@ from logged_kit import (
 )
 from made_material import START, attempt, billed
 
-from runbook_lib import findings, sources
+from runbook_lib import findings
 from runbook_lib.analysis.retries import Judged, judge_log
-from runbook_lib.runbooks.logged import logged as asked
-from runbook_lib.runbooks.shared import held
-from runbook_lib.session import open_store
-from runbook_lib.store import Store
+
+WRONG = [
+    pytest.param([refused(429, **CAP)] * 3, "sticky-retried", 2, 3, id="a cap, twice more"),
+    pytest.param([refused(429, **WINDOW)] * 2, "sticky-retried", 1, 2, id="a key's window"),
+    pytest.param(
+        [refused(429, **BUSY, retry_after_s=1.0), refused(429, **CAP), OK],
+        "sticky-retried",
+        1,
+        1,
+        id="sticky after a rate limit",
+    ),
+    pytest.param(
+        [refused(401, code="INVALID_API_KEY")] * 2, "wasted-retries", 1, 2, id="a bad key"
+    ),
+    pytest.param([refused(404, code="model_not_found"), OK], "wasted-retries", 1, 1, id="404"),
+    pytest.param(
+        [refused(400, code="invalid_request_error"), {"model": "gpt-5-mini"}],
+        "wasted-retries",
+        1,
+        1,
+        id="falls back on a malformed request",
+    ),
+    pytest.param(
+        [refused(403, code="API_KEY_EXPIRED"), refused(403, model="gpt-5-mini", **CAP)],
+        "wasted-retries",
+        1,
+        2,
+        id="falls back on the same dead key",
+    ),
+    pytest.param(
+        [refused(403, code="INSUFFICIENT_BALANCE"), {"model": "o", "key_name": "other"}],
+        "wasted-retries",
+        1,
+        1,
+        id="falls back within an empty account",
+    ),
+    pytest.param(
+        [refused(429, **CAP), {"model": "gpt-5-mini"}],
+        "wasted-retries",
+        1,
+        0,
+        id="falls back on the capped key",
+    ),
+    pytest.param(
+        [refused(429, code="rate limit exceeded", retry_after_s=5.0), OK],
+        "wait-too-short",
+        1,
+        1,
+        id="1.5 s where 5 s were asked",
+    ),
+    pytest.param(
+        [refused(503, **BUSY), {"ts": START + pd.Timedelta(seconds=0.52)}],
+        "wait-too-short",
+        1,
+        1,
+        id="at once after a 503",
+    ),
+    pytest.param([broken(), OK], "resent-after-stream", 1, 1, id="after a streamed byte"),
+    pytest.param([timed_out()] * 3, "resend-may-bill-twice", 1, 3, id="a timeout, twice more"),
+    pytest.param([refused(504)] * 3, "resend-may-bill-twice", 1, 3, id="504, twice more"),
+    pytest.param([OK, OK], "resend-may-bill-twice", 1, 0, id="after a whole answer"),
+    pytest.param([refused(503, **BUSY)] * 5, "too-many-attempts", 2, 4, id="five on a model"),
+    pytest.param([refused(503, **BUSY)], "missing-retry", 1, 1, id="gives up at once"),
+    pytest.param(
+        [
+            broken(),
+        ],
+        "silent-failure",
+        1,
+        1,
+        id="cut",
+    ),
+    pytest.param([broken("empty")], "silent-failure", 1, 1, id="empty"),
+    pytest.param(
+        [{"outcome": "broken", "content_type": "text/html"}], "silent-failure", 1, 1, id="page"
+    ),
+]
+"""One call each that is wrong in one way: the rule it breaks, how often, out of how many."""
+
+RIGHT = [
+    pytest.param([OK], id="answered"),
+    pytest.param([refused(429, **CAP)], id="a cap, once"),
+    pytest.param([refused(503, **BUSY)] * 2 + [OK], id="5xx with waits"),
+    pytest.param([refused(503, **BUSY)] * 3 + [{"model": "m-2"}], id="falls back on 5xx"),
+    pytest.param([refused(404, code="model_not_found"), {"model": "m-2"}], id="falls back on 404"),
+    pytest.param(
+        [refused(403, code="model_not_allowed"), {"model": "m-2"}], id="other model allowed"
+    ),
+    pytest.param(
+        [refused(429, **CAP), {"model": "m-2", "key_name": "other"}], id="other key at a cap"
+    ),
+    pytest.param(
+        [refused(429, code="rate limit exceeded", retry_after_s=1.5), OK], id="waits as asked"
+    ),
+    pytest.param(
+        [refused(429, **BUSY, retry_after_s=60.0), {"model": "m-2"}], id="falls back at once"
+    ),
+    pytest.param([timed_out(), OK], id="a timeout, once more"),
+    pytest.param(
+        [timed_out(error_type="ConnectTimeout")] * 3 + [{"model": "m-2"}], id="never connected"
+    ),
+    pytest.param([broken(error_type="StreamError")], id="a broken stream that raised"),
+    pytest.param([broken("error_event", code="stream_read_error")], id="an error event"),
+    pytest.param([refused(429, retry_after_s=86_400.0)], id="asked to wait a day"),
+    pytest.param([refused(418, code="NEW_CODE")] * 1, id="a code nobody knows"),
+    pytest.param([refused(429)] * 3, id="a code nobody read"),
+]
+"""One call each that a correct client makes, or of which the log cannot tell."""
 
 
-@pytest.mark.parametrize(
-    ("rows", "rule", "count", "out_of"),
-    [
-        pytest.param([refused(429, **CAP)] * 3, "sticky-retried", 2, 3, id="a cap, twice more"),
-        pytest.param([refused(429, **WINDOW)] * 2, "sticky-retried", 1, 2, id="a key's window"),
-        pytest.param(
-            [refused(429, **BUSY, retry_after_s=1.0), refused(429, **CAP), OK],
-            "sticky-retried", 1, 1, id="sticky after a rate limit",
-        ),
-        pytest.param(
-            [refused(401, code="INVALID_API_KEY")] * 2, "wasted-retries", 1, 2, id="a bad key"
-        ),
-        pytest.param([refused(404, code="model_not_found"), OK], "wasted-retries", 1, 1, id="404"),
-        pytest.param(
-            [refused(400, code="invalid_request_error"), {"model": "gpt-5-mini"}],
-            "wasted-retries", 1, 1, id="falls back on a malformed request",
-        ),
-        pytest.param(
-            [refused(403, code="API_KEY_EXPIRED"), refused(403, model="gpt-5-mini", **CAP)],
-            "wasted-retries", 1, 2, id="falls back on the same dead key",
-        ),
-        pytest.param(
-            [refused(403, code="INSUFFICIENT_BALANCE"), {"model": "o", "key_name": "other"}],
-            "wasted-retries", 1, 1, id="falls back within an empty account",
-        ),
-        pytest.param(
-            [refused(429, **CAP), {"model": "gpt-5-mini"}],
-            "wasted-retries", 1, 0, id="falls back on the capped key",
-        ),
-        pytest.param(
-            [refused(429, code="rate limit exceeded", retry_after_s=5.0), OK],
-            "wait-too-short", 1, 1, id="1.5 s where 5 s were asked",
-        ),
-        pytest.param(
-            [refused(503, **BUSY), {"ts": START + pd.Timedelta(seconds=0.52)}],
-            "wait-too-short", 1, 1, id="at once after a 503",
-        ),
-        pytest.param([broken(), OK], "resent-after-stream", 1, 1, id="after a streamed byte"),
-        pytest.param([timed_out()] * 3, "resend-may-bill-twice", 1, 3, id="a timeout, twice more"),
-        pytest.param([refused(504)] * 3, "resend-may-bill-twice", 1, 3, id="504, twice more"),
-        pytest.param([OK, OK], "resend-may-bill-twice", 1, 0, id="after a whole answer"),
-        pytest.param([refused(503, **BUSY)] * 5, "too-many-attempts", 2, 4, id="five on a model"),
-        pytest.param([refused(503, **BUSY)], "missing-retry", 1, 1, id="gives up at once"),
-        pytest.param([broken(), ], "silent-failure", 1, 1, id="cut"),
-        pytest.param([broken("empty")], "silent-failure", 1, 1, id="empty"),
-        pytest.param(
-            [{"outcome": "broken", "content_type": "text/html"}], "silent-failure", 1, 1, id="page"
-        ),
-    ],
-)  # fmt: skip
+@pytest.fixture(scope="module")
+def together() -> Judged:
+    """All these calls in one log, each on a key of its own, so that they are judged once."""
+    cases = [(str(case.id), case.values[0]) for case in (*WRONG, *RIGHT)]
+    return judge(*(row for name, rows in cases for row in call(*rows, call_id=name, key=name)))
+
+
+@pytest.mark.parametrize(("name", "rule", "count", "out_of"), [
+    pytest.param(case.id, *case.values[1:], id=case.id) for case in WRONG
+])  # fmt: skip
 def test_each_mistake_is_found(
-    rows: list[dict[str, Any]], rule: str, count: int, out_of: int
+    together: Judged, name: str, rule: str, count: int, out_of: int
 ) -> None:
     """One call that is wrong in one way gives that finding, counted out of what could be wrong."""
-    found = failing(judge(*call(*rows)))[rule]
-    assert found.value == count
-    assert found.unit.startswith(f"attempts, of {max(count, out_of)} ")
+    marked = together.exhibits["wrong_retries"].frame
+    mine = marked[(marked["call_id"] == name) & (marked["rule"] == rule)]
+    assert len(mine) == count
+    key = mine["key_name"].iloc[0]
+    found = next(
+        item
+        for item in together.findings
+        if (item.rule, item.subject.key_name) == (rule, key) and item.status == "fail"
+    )
+    if key == name:
+        assert found.value == count
+        assert found.unit.startswith(f"attempts, of {max(count, out_of)} ")
     assert found.evidence
     assert found.next_step is not None
 
 
-@pytest.mark.parametrize(
-    "rows",
-    [
-        pytest.param([OK], id="answered"),
-        pytest.param([refused(429, **CAP)], id="a cap, once"),
-        pytest.param([refused(503, **BUSY)] * 2 + [OK], id="5xx with waits"),
-        pytest.param([refused(503, **BUSY)] * 3 + [{"model": "m-2"}], id="falls back on 5xx"),
-        pytest.param(
-            [refused(404, code="model_not_found"), {"model": "m-2"}], id="falls back on 404"
-        ),
-        pytest.param(
-            [refused(403, code="model_not_allowed"), {"model": "m-2"}], id="other model allowed"
-        ),
-        pytest.param(
-            [refused(429, **CAP), {"model": "m-2", "key_name": "other"}], id="other key at a cap"
-        ),
-        pytest.param(
-            [refused(429, code="rate limit exceeded", retry_after_s=1.5), OK], id="waits as asked"
-        ),
-        pytest.param(
-            [refused(429, **BUSY, retry_after_s=60.0), {"model": "m-2"}], id="falls back at once"
-        ),
-        pytest.param([timed_out(), OK], id="a timeout, once more"),
-        pytest.param(
-            [timed_out(error_type="ConnectTimeout")] * 3 + [{"model": "m-2"}], id="never connected"
-        ),
-        pytest.param([broken(error_type="StreamError")], id="a broken stream that raised"),
-        pytest.param([broken("error_event", code="stream_read_error")], id="an error event"),
-        pytest.param([refused(429, retry_after_s=86_400.0)], id="asked to wait a day"),
-        pytest.param([refused(418, code="NEW_CODE")] * 1, id="a code nobody knows"),
-        pytest.param([refused(429)] * 3, id="a code nobody read"),
-    ],
-)
-def test_correct_clients_are_not_accused(rows: list[dict[str, Any]]) -> None:
+@pytest.mark.parametrize("name", [pytest.param(case.id, id=case.id) for case in RIGHT])
+def test_correct_clients_are_not_accused(together: Judged, name: str) -> None:
     """What a correct client does, or what the log cannot tell, is no finding."""
-    accused = failing(judge(*call(*rows))).keys() - {"retry-amplification", "client-fallback"}
-    assert accused == set()
+    marked = together.exhibits["wrong_retries"].frame
+    assert set(marked.loc[marked["call_id"] == name, "rule"]) == set()
 
 
 def test_a_log_with_a_line_a_call_accuses_nobody_of_missing_retries() -> None:
@@ -267,97 +304,3 @@ def test_the_same_log_gives_the_same_findings_in_any_order_of_its_lines() -> Non
         item.fingerprint for item in other.findings
     ]
     assert [item.title for item in one.findings] == [item.title for item in other.findings]
-
-
-# Against what was recorded and what is planted ---------------------------------------------------
-
-
-def wrong(made: Judged) -> dict[tuple[str, str | None], int]:
-    """Rule and key → attempts, of the findings that fail."""
-    return {
-        (item.rule, item.subject.key_name): item.value
-        for item in made.findings
-        if item.status == "fail" and isinstance(item.value, int)
-    }
-
-
-@pytest.fixture(scope="module")
-def recorded(gateway: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judged]:
-    """The judgement of the recorded folder."""
-    folder = tmp_path_factory.mktemp("lake")
-    names = ("calls/calls.jsonl", "usage_rows.json.gz", "keys.csv")
-    with Store(folder, read_only=False) as store, store.staging() as staging:
-        store.add([one for name in names for one in sources.read(gateway / name, staging)])
-    with Store(folder) as opened:
-        yield judge_log(*asked(opened, held(opened)))
-
-
-@pytest.mark.shared
-def test_a_recorded_run_shows_its_planted_mistakes_and_no_others(
-    recorded: Judged, gateway: Path
-) -> None:
-    """Counts are those of the truth: attempts beyond the first of each call of the incident."""
-    planted = {
-        item["id"]: item["counts"]
-        for item in json.loads((gateway / "truth.json").read_text())["incidents"]
-    }
-    again = {name: one["attempts"] - one["calls"] for name, one in planted.items()}
-    assert wrong(recorded) == {
-        ("silent-failure", "prod-web"): planted["D07"]["attempts"],
-        ("silent-failure", "dev-anna"): planted["D01"]["attempts"],
-        ("sticky-retried", "staging-web"): again["D13"],
-        ("sticky-retried", "ci-nightly"): again["D16"],
-        ("resend-may-bill-twice", "prod-batch"): 2 * planted["D09"]["calls"],
-        ("missing-retry", "prod-mobile"): 33,
-        ("model-alias", "prod-batch"): planted["D22"]["attempts"],
-    }
-    assert (recorded.calls, recorded.attempts) == (5706, 6971)
-
-
-@pytest.mark.shared
-def test_a_recorded_fallback_is_counted_and_costs_what_was_billed(
-    recorded: Judged, gateway: Path
-) -> None:
-    """The outage moved 78 calls to the other key; their rows are those of that key."""
-    truth = json.loads((gateway / "truth.json").read_text())["incidents"]
-    fallback = next(item for item in truth if item["id"] == "D04")
-    frame = recorded.exhibits["fallback_calls"].frame
-    assert set(fallback["call_ids"]) <= set(frame["call_id"])
-    assert len(frame) == fallback["counts"]["attempts"]
-    assert sum(frame["cost_usd"], Decimal(0)) == Decimal(fallback["billed_usd"])
-    assert set(frame["cost_from"]) == {"row"}
-    assert frame["extra_usd"].notna().all()
-
-
-@pytest.mark.shared
-def test_what_recorded_timeouts_cost_is_what_their_rows_were_billed(recorded: Judged) -> None:
-    """All 126 abandoned attempts have a row nobody logged; a third of them is one too many."""
-    frame = recorded.exhibits["wrong_retries"].frame
-    timeouts = frame[frame["rule"] == "resend-may-bill-twice"]
-    assert timeouts["cost_usd"].notna().all()
-    assert set(timeouts["join"]) == {"window ±2 s"}
-
-
-@pytest.mark.long
-def test_the_sample_shows_what_is_planted_in_it() -> None:
-    """Ten weeks of ordinary retries accuse nobody; the planted ones are all there."""
-    with open_store() as store:
-        made = judge_log(*asked(store, held(store)))
-    got = wrong(made)
-    assert got.keys() == {
-        ("silent-failure", "prod-web"),
-        ("silent-failure", "prod-mobile"),
-        ("silent-failure", "dev-anna"),
-        ("sticky-retried", "prod-docs"),
-        ("sticky-retried", "ci-nightly"),
-        ("sticky-retried", "dev-agent"),
-        ("resend-may-bill-twice", "prod-batch"),
-        ("missing-retry", "prod-web"),
-        ("missing-retry", "partner-web"),
-        ("missing-retry", "dev-anna"),
-        ("model-alias", "prod-batch"),
-    }
-    fallbacks = [item for item in made.findings if item.rule == "client-fallback"]
-    assert {item.subject.key_name for item in fallbacks} == {"prod-assistant"}
-    failed = [item for item in made.findings if item.status == "fail"]
-    assert all(item.evidence for item in failed if item.rule != "retry-amplification")

@@ -32,6 +32,7 @@ def recorded(gateway: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.mark.shared
+@pytest.mark.long
 def test_a_recorded_fallback_that_worked_is_told_as_one(recorded: Store) -> None:
     """78 calls moved in the outage, to another key, group and vendor; who answered agrees."""
     window = held(recorded)
