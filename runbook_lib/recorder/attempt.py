@@ -90,7 +90,7 @@ class Attempt:
             sent=request.extensions.get("timeout"),
         )
         found, self._stream_asked = facts.asked(url.path, body)
-        if attempt > 1 and not body:  # a redirect passes it on unseen, or drops it
+        if self._call.redirected:  # which passes the body on unseen, or drops it
             found = {**self._call.asked, **found}
             self._stream_asked = found.get("gen_ai.request.stream", False)
         self._call.asked = found

@@ -35,6 +35,7 @@ class Call:
         thread: Thread of the last attempt.
         at: When it was sent, on the clock of `time.monotonic`.
         asked: What its request told: protocol, model, stream.
+        redirected: The last attempt is what a redirect made of the one before.
         count: Numbers the attempts, from 1.
     """
 
@@ -48,6 +49,7 @@ class Call:
     thread: int = 0
     at: float = 0.0
     asked: dict[str, Any] = field(default_factory=dict)
+    redirected: bool = False
     count: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
 
@@ -111,7 +113,7 @@ def joined(
     if not moved:
         held.mark = mark  # what is sent again is the request before the redirect
     held.owner, held.resend, held.sent, held.at = owner, count, sent, now
-    held.failed, held.moved, held.thread = False, False, thread
+    held.failed, held.moved, held.redirected, held.thread = False, False, moved, thread
     _LAST.set(held)
     return held, next(held.count), count
 
