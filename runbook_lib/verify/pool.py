@@ -18,6 +18,9 @@ WORKERS = 2
 TOGETHER = 120
 """Cells that one process has under way at most; most of them wait."""
 
+CROWD = 10
+"""Calls at once from which a cell is crowded."""
+
 COMMANDS_TOGETHER = 4
 ALONE = 4
 """Processes that play, one cell at a time each, the cells of a process that died."""
@@ -37,6 +40,7 @@ class Pool:
         played: Index of a cell → what was seen.
         doors: Index of a cell → where its client is sent.
         ways: Whether the client can be called plainly (`plain`), as a coroutine (`asynchronous`).
+        crowds: Cells of many calls at once; a process plays one of them at a time.
         alone: Cells that are played one at a time, as one of them ended its process.
     """
 
@@ -50,7 +54,10 @@ class Pool:
         self.spec, self.gateway, self._cells, self._told = spec, gateway, cells, told
         self.doors: dict[int, Door] = dict(enumerate(gateway.doors(cells)))
         self._made = len(cells)
-        self._queue = deque(range(len(cells)))
+        order = sorted(range(len(cells)), key=lambda index: -cells[index].deadline_s)
+        crowded = [index for index in order if cells[index].at_once >= CROWD]
+        self._queue = deque(index for index in order if cells[index].at_once < CROWD)
+        self.crowds: deque[int] = deque(crowded)
         self.alone: deque[int] = deque()
         self._deaths = 0
         self.played: dict[int, Played] = {}
@@ -67,9 +74,10 @@ class Pool:
             ParameterError: the client cannot be loaded.
         """
         together = COMMANDS_TOGETHER if self.spec.kind == "command" else TOGETHER
-        while self._queue or self.alone:
-            slots = [_Slot(self, self._queue, together) for _ in range(_few(self._queue, WORKERS))]
-            slots += [_Slot(self, self.alone, 1) for _ in range(_few(self.alone, ALONE))]
+        while self._queue or self.crowds or self.alone:
+            workers = min(WORKERS, len(self._queue) + len(self.crowds))
+            slots = [_Slot(self, self._queue, together) for _ in range(workers)]
+            slots += [_Slot(self, self.alone, 1) for _ in range(min(ALONE, len(self.alone)))]
             await _all(slots)
         return [self._noted(index) for index in range(len(self._cells))]
 
@@ -119,12 +127,9 @@ class Pool:
             run.door.forget()
             self._made += 1
             (self.doors[run.index],) = self.gateway.doors([run.cell], start=self._made)
-            queue = self._queue if culprit is not None else self.alone
-            queue.appendleft(run.index)
-
-
-def _few(queue: deque[int], most: int) -> int:
-    return min(most, len(queue))
+            crowd = run.cell.at_once >= CROWD
+            among = self.crowds if crowd else self._queue
+            (among if culprit is not None else self.alone).appendleft(run.index)
 
 
 async def _all(slots: Sequence["_Slot"]) -> None:
@@ -164,9 +169,20 @@ class _Slot:
 
     async def serve(self) -> None:
         """Play cells until none is left in the queue."""
-        while (index := self._pool.take(self._queue)) is not None:
-            self._queue.appendleft(index)
+        while (index := self._next()) is not None:
+            self._back(index)
             await self._live()
+
+    def _next(self) -> int | None:
+        """Take a cell that may be played beside those under way."""
+        crowded = any(run.cell.at_once >= CROWD for run in self._runs.values())
+        if self._together > 1 and not crowded and self._pool.crowds:
+            return self._pool.take(self._pool.crowds)
+        return self._pool.take(self._queue)
+
+    def _back(self, index: int) -> None:
+        crowded = self._together > 1 and self._pool.doors[index].cell.at_once >= CROWD
+        (self._pool.crowds if crowded else self._queue).appendleft(index)
 
     async def _live(self) -> None:
         """One process, from its start to its end."""
@@ -194,10 +210,10 @@ class _Slot:
         while not process.over.is_set():
             self._wake.clear()
             self._keep()
-            if self._room and (index := self._pool.take(self._queue)) is not None:
+            if self._room and (index := self._next()) is not None:
                 await self._begin(process, index)
                 continue
-            if not self._runs and not self._queue:
+            if not self._runs:
                 return
             await self._wake.wait()
         self._keep()

@@ -10,7 +10,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 EXACT = re.compile(r"[a-z0-9][a-z0-9._-]*==[0-9][^\s;]*( ; .+)?")
-FILES = ["requirements.txt", "tests/requirements.txt"]
+FILES = [
+    "requirements.txt",
+    "tests/requirements.txt",
+    "tests/requirements-langchain.txt",
+    "tests/requirements-litellm.txt",
+]
 PYTHONS = ["3.11", "3.12", "3.13"]
 
 

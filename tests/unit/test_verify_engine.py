@@ -70,6 +70,7 @@ def test_a_step_can_end_by_time() -> None:
     assert statuses(found) in ([503, 503, 200], [503, 200])
 
 
+@pytest.mark.long
 def test_chance_is_the_cells_own() -> None:
     """The same seed hits the same attempts, whatever other cells do meanwhile."""
     wanted = cell("random", step("status_503", p=0.4), calls=40)
@@ -80,6 +81,7 @@ def test_chance_is_the_cells_own() -> None:
     assert statuses(several("plain", [wanted], seed=2)[0]) != statuses(alone)
 
 
+@pytest.mark.long
 def test_the_same_seed_plays_the_same() -> None:
     """A matrix that changes by itself can block no release."""
     faults = ["status_503", "cap_nested", "retry_after_1", "empty_body", "reset_before_bytes"]
@@ -93,6 +95,7 @@ def test_the_same_seed_plays_the_same() -> None:
         assert list(map(_fields, first)) == list(map(_fields, second))
 
 
+@pytest.mark.long
 def test_the_clients_own_chance_is_seeded_by_cell() -> None:
     """Jitter of a client is part of what must repeat; two cells still draw differently."""
     first, second = several("draws", [cell("one"), cell("two")])
@@ -104,13 +107,14 @@ def test_the_clients_own_chance_is_seeded_by_cell() -> None:
     [
         pytest.param(Place.REFUSED, [step("refused", 2)], [None, None, 200], "text", id="twice"),
         pytest.param(Place.REFUSED, [step("refused")], [None] * 6, "raised", id="ever"),
-        pytest.param(Place.REFUSED, [], [None] * 6, "raised", id="no-step"),
+        pytest.param(Place.REFUSED, [], [None] * 6, "raised", id="no-step", marks=pytest.mark.long),
         pytest.param(
             Place.REFUSED,
             [step("refused", 1), step("status_503", 1)],
             [None, 503, 200],
             "text",
             id="then-503",
+            marks=pytest.mark.long,
         ),
         pytest.param(Place.UNRESOLVED, [], [None] * 6, "raised", id="unresolved"),
     ],
@@ -126,6 +130,7 @@ def test_where_nobody_listens_attempts_are_counted_too(
     assert set(unheard) == {place.value}
 
 
+@pytest.mark.long
 def test_a_refusal_can_end_by_time() -> None:
     """The port listens after so many seconds, counted from the first call."""
     found = one("tries", step("refused", for_s=0.15), place=Place.REFUSED)
@@ -151,6 +156,7 @@ def test_calls_of_a_cell_are_told_apart() -> None:
     assert starts[0] == 0
 
 
+@pytest.mark.long
 def test_calls_can_be_spaced() -> None:
     """A breaker shows its behaviour over time."""
     found = one("plain", calls=4, every_s=0.2)
@@ -158,6 +164,7 @@ def test_calls_can_be_spaced() -> None:
     assert [round(start, 1) for start in starts] == [0.0, 0.2, 0.4, 0.6]
 
 
+@pytest.mark.long
 def test_coroutines_run_at_the_same_time() -> None:
     """A herd of coroutines shares one loop, as in the user's program."""
     found = one("coroutine", calls=30, at_once=30, asynchronous=True)
@@ -165,6 +172,7 @@ def test_coroutines_run_at_the_same_time() -> None:
     assert {outcome.ending for outcome in found.outcomes} == {Ending.TEXT}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("situation", "seen"),
     [
@@ -210,7 +218,7 @@ def test_a_key_that_follows_a_redirect_is_seen() -> None:
 )
 def test_the_wait_that_was_asked_for_is_read(fault: str, asked: object) -> None:
     """Whether a client waited long enough is judged against this."""
-    assert _faulted(fault).attempts[0].retry_after_s == asked
+    assert _faulted(fault, stream=False).attempts[0].retry_after_s == asked
 
 
 _PLAYED: dict[str, Played] = {}
@@ -269,10 +277,10 @@ def test_what_was_whole_is_told(fault: str, stream: bool, whole: bool, text: boo
 
 def test_billing_is_told_attempt_by_attempt() -> None:
     """What an outage costs is the sum of what was billed for nothing."""
-    assert _faulted("cut_in_body").attempts[0].cost_usd
-    assert _faulted("no_answer").attempts[0].cost_usd
-    assert _faulted("reset_before_bytes").attempts[0].cost_usd is None
-    assert _faulted("key_cap_reached").attempts[0].cost_usd is None
+    assert _faulted("cut_in_body", stream=False).attempts[0].cost_usd
+    assert _faulted("no_answer", stream=False).attempts[0].cost_usd
+    assert _faulted("reset_before_bytes", stream=False).attempts[0].cost_usd is None
+    assert _faulted("key_cap_reached", stream=False).attempts[0].cost_usd is None
 
 
 def test_streams_tell_their_first_byte() -> None:
@@ -286,8 +294,8 @@ def test_streams_tell_their_first_byte() -> None:
 
 def test_who_goes_away_is_told_from_who_is_sent_away() -> None:
     """A client that gives up is one thing, a server that hangs up another."""
-    assert _faulted("no_answer").attempts[0].left
-    assert not _faulted("cut_in_body").attempts[0].left
+    assert _faulted("no_answer", stream=False).attempts[0].left
+    assert not _faulted("cut_in_body", stream=False).attempts[0].left
     assert not _faulted("stream_cut_mid", stream=True).attempts[0].left
 
 
@@ -309,14 +317,22 @@ def test_a_function_is_known_by_its_first_calls() -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("clients.nowhere:ask", "there is no clients.nowhere"),
-        ("nowhere:ask", "there is no nowhere"),
-        ("clients.unruly:nobody", "clients.unruly has no nobody"),
-        ("clients.unruly:NOT_CALLABLE", "NOT_CALLABLE is a str"),
+        pytest.param("clients.nowhere:ask", "there is no clients.nowhere", marks=pytest.mark.long),
+        pytest.param("nowhere:ask", "there is no nowhere", marks=pytest.mark.long),
+        pytest.param(
+            "clients.unruly:nobody", "clients.unruly has no nobody", marks=pytest.mark.long
+        ),
+        pytest.param(
+            "clients.unruly:NOT_CALLABLE", "NOT_CALLABLE is a str", marks=pytest.mark.long
+        ),
         ("clients.unruly:wrong_signature", "missing a required argument: 'url'"),
         ("clients.broken_module:ask", "raised RuntimeError: a module of mine is broken"),
-        ("clients.needy_module:ask", "needs a_package_that_nobody_has"),
-        ("clients.leaving_module:ask", "leaves its process alive"),
+        pytest.param(
+            "clients.needy_module:ask", "needs a_package_that_nobody_has", marks=pytest.mark.long
+        ),
+        pytest.param(
+            "clients.leaving_module:ask", "leaves its process alive", marks=pytest.mark.long
+        ),
         ("command:", "a command line"),
         ("command:no-such-command-here", "there is no no-such-command-here"),
         ("command:'unclosed", "a command line"),
@@ -358,6 +374,7 @@ def test_progress_is_told() -> None:
     assert told == [(n, 5) for n in range(1, 6)]
 
 
+@pytest.mark.long
 def test_files_are_left_only_where_they_are_asked_for(tmp_path: Path) -> None:
     """The sandbox's own export shows what the cells cost, when someone wants it."""
     play(client("plain"), [cell()], seed=1, folder=tmp_path)
@@ -393,6 +410,7 @@ def test_the_environment_holds_nothing_of_the_users(monkeypatch: pytest.MonkeyPa
     assert found["PATH"]
 
 
+@pytest.mark.long
 def test_another_python_without_this_package_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """LiteLLM and LangChain live in environments of their own."""
     other = Path(sys.base_prefix) / "bin" / "python3"
@@ -420,6 +438,7 @@ def test_a_command_is_a_client() -> None:
     assert "exit status 1" in second.outcomes[0].error
 
 
+@pytest.mark.long
 def test_a_command_that_fails_hangs_or_floods_is_survived() -> None:
     """Its children, its output and its patience are the verifier's to end."""
     spec = find_client(COMMAND)

@@ -47,7 +47,10 @@ def _only_third(found: list[Played], end: Ending) -> Played:
     return found[2]
 
 
-@pytest.mark.parametrize("name", ["sleeps", "spins", "never_gives_up"])
+@pytest.mark.parametrize(
+    "name",
+    ["sleeps", *(pytest.param(one, marks=pytest.mark.long) for one in ("spins", "never_gives_up"))],
+)
 def test_a_client_that_hangs_is_given_up(name: str) -> None:
     """Patience is the verifier's; the thread is left, and its connections are dropped."""
     first, second = several(name, [cell("one", deadline_s=0.5), cell("two", deadline_s=0.5)])
@@ -58,11 +61,13 @@ def test_a_client_that_hangs_is_given_up(name: str) -> None:
         assert all(a.at_s <= found.outcomes[0].ended_s for a in found.attempts)
 
 
+@pytest.mark.long
 def test_a_coroutine_that_blocks_hurts_no_other_cell() -> None:
     """Each cell has a loop of its own, so what blocks a loop blocks one cell."""
     _only_third(several("blocks_its_loop", _with_a_bad_one("slow")), Ending.HUNG)
 
 
+@pytest.mark.long
 def test_code_that_holds_the_interpreter_is_found() -> None:
     """A search that never ends stops every thread of its process: the cells are played again."""
     _only_third(several("holds_everything", _with_a_bad_one("slow")), Ending.HUNG)
@@ -72,9 +77,9 @@ def test_code_that_holds_the_interpreter_is_found() -> None:
     ("name", "how"),
     [
         ("leaves", "it ended the process with status 3"),
-        ("crashes", "its process was ended by SIGSEGV"),
-        ("kills_itself", "it sent signal 9 to its own process"),
-        ("raises_signal", "its process was ended by SIGTERM"),
+        pytest.param("crashes", "its process was ended by SIGSEGV", marks=pytest.mark.long),
+        pytest.param("kills_itself", "it sent signal 9 to its own process", marks=pytest.mark.long),
+        pytest.param("raises_signal", "its process was ended by SIGTERM", marks=pytest.mark.long),
         ("leaves_elsewhere", "its process ended with status 5"),
     ],
 )
@@ -84,6 +89,7 @@ def test_a_client_that_ends_its_process_is_found(name: str, how: str) -> None:
     assert found.outcomes[0].error == how
 
 
+@pytest.mark.long
 def test_exit_is_an_error_like_another() -> None:
     """`sys.exit` in a client ends its call, not its process."""
     found = _only_third(several("exits", _with_a_bad_one()), Ending.RAISED)
@@ -109,6 +115,7 @@ def test_what_it_writes_never_reaches_our_output(capfd: pytest.CaptureFixture[st
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.long
 def test_a_fork_tells_nothing_and_does_not_stay() -> None:
     """A child that returns from the call must not answer for its parent."""
     found = one("forks")
@@ -122,6 +129,7 @@ def test_a_process_left_behind_is_ended_and_told() -> None:
     assert found.notes == ["It left a process behind, which was ended: sleep."]
 
 
+@pytest.mark.long
 def test_a_thousand_connections_are_bounded() -> None:
     """One client must not take the sockets of all."""
     found = one("many_connections", deadline_s=8.0)
@@ -134,7 +142,11 @@ def test_a_thousand_connections_are_bounded() -> None:
     ("name", "note"),
     [
         ("own_address", "It tried to reach gateway.example:8080, which is not this machine"),
-        ("own_number", "It tried to reach 192.0.2.1:8080, which is not this machine"),
+        pytest.param(
+            "own_number",
+            "It tried to reach 192.0.2.1:8080, which is not this machine",
+            marks=pytest.mark.long,
+        ),
         ("says_nothing", "Nothing arrived at the base URL"),
     ],
 )
@@ -167,6 +179,7 @@ def test_no_key_stands_in_what_is_told() -> None:
     assert found.outcomes[0].error == "cannot use [secret removed]"
 
 
+@pytest.mark.long
 def test_a_call_is_cancelled_as_the_cell_asks() -> None:
     """Half a second is what a cancelled call may take; one that goes on hangs."""
     fields = {"asynchronous": True, "cancel_after_s": 0.2, "deadline_s": 1.0}
@@ -176,6 +189,7 @@ def test_a_call_is_cancelled_as_the_cell_asks() -> None:
     assert ending(going) is Ending.HUNG
 
 
+@pytest.mark.long
 def test_calls_after_one_that_hung_are_not_made() -> None:
     """The cell ends there, and says how much of it was not played."""
     found = one("sleeps", calls=5, deadline_s=0.4)
@@ -183,6 +197,7 @@ def test_calls_after_one_that_hung_are_not_made() -> None:
     assert "4 of 5 calls were not made after that." in found.notes
 
 
+@pytest.mark.long
 def test_the_whole_matrix_survives_them_all() -> None:
     """After any of them the next client is verified as if nothing had been."""
     one("leaves", models=("bad",))
@@ -201,6 +216,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.long
 def test_an_interrupt_ends_everything_at_once() -> None:
     """Ctrl-C in a notebook or a terminal leaves nothing running."""
     text = INTERRUPTED.format(place=str(Path(__file__).parent))
@@ -223,6 +239,7 @@ def _workers_of(parent: int) -> list[int]:
     return [int(pid) for each in threads for pid in each.read_text().split()]
 
 
+@pytest.mark.long
 def test_a_verifier_that_is_killed_leaves_no_worker() -> None:
     """Even then: a worker ends when nobody listens any more."""
     text = INTERRUPTED.format(place=str(Path(__file__).parent))
@@ -247,6 +264,7 @@ def _alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.long
 def test_the_loading_of_a_client_is_clean_too(capfd: pytest.CaptureFixture[str]) -> None:
     """A client is looked at before it is played; that leaves nothing either."""
     assert find_client("clients.unruly:prints").protocols == ("openai",)
