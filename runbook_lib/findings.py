@@ -70,12 +70,13 @@ class Join(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What a finding is about; null where it is about none in particular."""
+    """What a finding is about, `case` that of a verification; null where about none."""
 
     key_name: str | None = None
     model: str | None = None
     environment: str | None = None
     request_id: str | None = None
+    case: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +136,10 @@ class Finding:
     @property
     def fingerprint(self) -> str:
         """Same for the same rule and subject in every run: what repeats are known by."""
-        text = json.dumps([self.rule, *plain(_fields(self.subject)).values()])
+        about = plain(_fields(self.subject))
+        case = about.pop("case")
+        named = [] if case is None else [case]  # those without a case keep their fingerprint
+        text = json.dumps([self.rule, *about.values(), *named])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -149,6 +153,8 @@ class Exhibit:
         note: One sentence under it: how to read it, what is left out.
         left_out: Rows that did not fit; `left_out_usd` their sum, None where unknown.
         timezone: Reporting zone its times are shown in; a Report sets its own.
+        columns: Columns of the table people see, with "+" between those of one cell, such as
+            "status+code"; empty for all. The CSV always has all.
     """
 
     name: str
@@ -159,6 +165,7 @@ class Exhibit:
     left_out: int = 0
     left_out_usd: Decimal | None = None
     timezone: str = "UTC"
+    columns: Sequence[str] = ()
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
         return shown(self)

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from runbook_lib.findings import Evidence, Finding, Grade, NextStep, Severity, Status
+from runbook_lib.findings import Evidence, Finding, Grade, NextStep, Severity, Status, Subject
 from runbook_lib.verify import deviations, judge
 from runbook_lib.verify.deviations import Deviation
 from runbook_lib.verify.facts import Facts
@@ -55,6 +55,7 @@ def _finding(
         rule=kind.rule,
         severity=judge.severity(group),
         title=f"{kind.title}: {case.name} (row {case.row}), {len(group)} of {of} cells",
+        subject=Subject(case=case.name),
         value=commonest(group),
         expected=group[0].expected,
         impact_usd=spent or None,
@@ -124,6 +125,7 @@ def _odd(played: Sequence[Judged]) -> list[Finding]:
             rule="client-side-effect",
             severity=Severity.MEDIUM,
             title=f"{note.rstrip('.')} ({count} of {len(played)} cells)",
+            subject=Subject(case=note),
             value=count,
             expected=0,
             unit="cells",

@@ -20,6 +20,9 @@ from runbook_lib.verify.vectors import Case, Level
 LONGEST = 300
 """Characters of what was seen: codes and models in it come from gateways and clients."""
 
+GIVEN_UP = "Not played"
+"""How a note begins that says why a cell was not even tried."""
+
 _BY_CASE = (
     deviations.WRONG_RETRY,
     deviations.TOO_MANY,
@@ -106,6 +109,9 @@ def _unplayed(case: Case, cell: Cell, played: Played | None, facts: Facts) -> st
     """Tell why a cell says nothing; empty when it does."""
     if played is None or not played.outcomes:
         return "it was not played"
+    given_up = [note for note in played.notes if note.startswith(GIVEN_UP)]
+    if given_up and not played.attempts:
+        return redact.safe(given_up[0].removeprefix(GIVEN_UP).strip(" :."), limit=LONGEST)
     broken = facts.broken.get(flavour(cell))
     if broken and not is_healthy(case):
         return f"this flavour fails where nothing is wrong: {broken}"

@@ -127,6 +127,24 @@ def test_what_was_not_played_is_told() -> None:
     assert "1 of 3 cells" in found.title
 
 
+def test_what_was_given_up_says_nothing() -> None:
+    """A client that ended its process again and again is not tried for ever."""
+    died = Outcome(ending=Ending.DIED, started_s=0, ended_s=0)
+    why = "Not played: this client had ended its process 24 times before."
+    one = replace(_capped(), attempts=[], outcomes=[died], notes=[why])
+    row = _verified(HEALTHY, one).matrix.iloc[1]
+    assert row["verdict"] == "not played"
+    assert row["seen"] == "this client had ended its process 24 times before"
+
+
+def test_each_case_is_known_again_by_a_fingerprint_of_its_own() -> None:
+    """A message about one case must not silence that about another."""
+    again = [attempt(401, n, fault="key_unknown_or_deleted") for n in (0, 1)]
+    found = _verified(HEALTHY, _capped(), played(cell("key_unknown", "ever"), again)).findings
+    assert len(found) == len({one.fingerprint for one in found}) == 2
+    assert {one.subject.case for one in found} == {"cap_flat", "key_unknown"}
+
+
 def test_a_client_that_cannot_be_tested_is_no_client_that_fails() -> None:
     """It never came: that says nothing about its retries."""
     away = replace(
