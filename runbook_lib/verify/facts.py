@@ -28,8 +28,8 @@ class Facts:
     """What is true of a client.
 
     Attributes:
-        falls_back: It asked for a second model somewhere; `could_fall_back`: cells in which it
-            should have.
+        falls_back: It asked for a second model somewhere, or nothing was played that would have
+            shown it; `could_fall_back`: cells in which it should have.
         text: How its text compares with the gateway's.
         broken: Flavours that fail where nothing is wrong, and how.
         prices: Mean cost of an answer in USD, by protocol.
@@ -68,8 +68,9 @@ def learn(played: Sequence[Played], cases: Mapping[str, Case]) -> Facts:
     healthy = [one for one in played if is_healthy(cases[one.cell.case])]
     wanted = [one for one in played if _shows_fallback(one, cases[one.cell.case])]
     used = any(call.fallbacks() for one in played for call in joined.of(one))
+    several = any(len(one.cell.models) > 1 for one in played)
     return Facts(
-        falls_back=used or not wanted,
+        falls_back=used or (several and not wanted),
         could_fall_back=len(wanted),
         text=_text(healthy),
         broken={flavour(one.cell): why for one in healthy if (why := _fails(one))},

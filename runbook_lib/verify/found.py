@@ -78,7 +78,7 @@ def _finding(
 def _of_client(judged: Sequence[Judged], facts: Facts) -> list[Finding]:
     found = []
     played = [one for one in judged if one.verdict is not Verdict.NOT_PLAYED]
-    if not facts.falls_back and played:
+    if not facts.falls_back and facts.could_fall_back and played:
         kind = deviations.NO_FALLBACK
         found.append(
             Finding(

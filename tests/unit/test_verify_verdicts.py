@@ -109,6 +109,17 @@ def test_no_fallback_is_one_finding() -> None:
     assert set(verified.matrix["verdict"]) == {"ok"}
 
 
+def test_who_gave_one_model_is_not_asked_for_a_second() -> None:
+    """There is none to fall back to, and the user knows it."""
+    single = [
+        replace(one, cell=replace(one.cell, models=one.cell.models[:1]))
+        for one in (HEALTHY, alone())
+    ]
+    verified = _verified(*single)
+    assert verified.cause == "client_passes"
+    assert set(verified.matrix["verdict"]) == {"ok"}
+
+
 def test_a_client_that_does_all_right_passes() -> None:
     """And that is said, as a finding that passes."""
     verified = _verified(HEALTHY, falls_back())
