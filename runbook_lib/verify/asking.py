@@ -59,14 +59,6 @@ class Client:
     coroutine: Ask | None = None
 
 
-class CommandError(Exception):
-    """A command ended with another status than 0."""
-
-    def __init__(self, status: int, said: str) -> None:
-        self.status = status
-        super().__init__(f"{_ended(status)} {said}".strip())
-
-
 def _ended(status: int) -> str:
     if status >= 0:
         return f"exit status {status}"
@@ -356,7 +348,8 @@ def _output(held: "subprocess.Popen[bytes]") -> str:
         _COMMANDS.pop(threading.get_ident(), None)
     reader.join(1.0)
     if status:
-        raise CommandError(status, b"".join(errors)[-1000:].decode("utf-8", "replace").strip())
+        said = b"".join(errors)[-1000:].decode("utf-8", "replace")
+        raise ChildProcessError(f"{_ended(status)} {said}".strip())
     return text
 
 

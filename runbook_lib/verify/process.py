@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from runbook_lib import redact
 from runbook_lib.errors import ParameterError
 
 OTHER_PYTHON = "TOROUTER_CLIENT_PYTHON"
@@ -135,9 +136,8 @@ class Process:
         if parts[0] == "loaded":
             self._listening = asyncio.create_task(self._listen(reader))
             return {"plain": bool(parts[1]), "asynchronous": bool(parts[2])}
-        await asyncio.sleep(0)
-        hint = parts[1] if parts[0] == "failed" else "a module that leaves its process alive"
-        raise ParameterError("client", name, hint=hint)
+        why = parts[1] if parts[0] == "failed" else "a module that leaves its process alive"
+        raise ParameterError("client", name, hint=redact.safe(why, limit=600))
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         try:

@@ -38,10 +38,6 @@ class _Context:
     chance = watch.CHANCE
 
 
-class LoadError(Exception):
-    """The client cannot be loaded; says why in a few words, and what to give instead."""
-
-
 def load(settings: dict[str, Any]) -> "asking.Client":
     """Load a client.
 
@@ -49,7 +45,7 @@ def load(settings: dict[str, Any]) -> "asking.Client":
         settings: `kind` (`function`, `adapter`, `command`), `name`, and `file` of an adapter.
 
     Raises:
-        LoadError: it cannot be.
+        ImportError: it cannot be; its text says what to give instead.
     """
     if settings["kind"] == "command":
         return asking.of_command(settings["words"])
@@ -63,17 +59,17 @@ def _function(name: str) -> Any:
     found: Any = _imported(module_name)
     for part in path.split("."):
         if not hasattr(found, part):
-            raise LoadError(f"a function that exists: {module_name} has no {path}")
+            raise ImportError(f"a function that exists: {module_name} has no {path}")
         found = getattr(found, part)
     if not callable(found):
-        raise LoadError(f"a function: {path} is a {type(found).__name__}")
+        raise ImportError(f"a function: {path} is a {type(found).__name__}")  # noqa: TRY004
     try:
         inspect.signature(found).bind(
             "", base_url="", api_key="", models=[], stream=False, deadline_s=1.0
         )
     except TypeError as error:
         wanted = "ask(prompt, *, base_url, api_key, models, stream, deadline_s)"
-        raise LoadError(f"a function that can be called as {wanted}: {error}") from error
+        raise ImportError(f"a function that can be called as {wanted}: {error}") from error
     except ValueError:  # some built-in callables show no signature
         pass
     return found
@@ -84,10 +80,12 @@ def _imported(name: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-            raise LoadError(f"a module that can be found from here: there is no {name}") from error
-        raise LoadError(f"a module that can be imported: {name} needs {error.name}") from error
+            raise ImportError(
+                f"a module that can be found from here: there is no {name}"
+            ) from error
+        raise ImportError(f"a module that can be imported: {name} needs {error.name}") from error
     except BaseException as error:  # whatever stands in a user's module
-        raise LoadError(
+        raise ImportError(
             f"a module that can be imported: {name} raised {type(error).__name__}: {error}"
         ) from error
 
@@ -95,14 +93,14 @@ def _imported(name: str) -> Any:
 def _adapter(name: str, file: Path) -> "asking.Client":
     spec = importlib.util.spec_from_file_location(f"torouter_adapter_{file.stem}", file)
     if spec is None or spec.loader is None:
-        raise LoadError("the name of an adapter")
+        raise ImportError("the name of an adapter")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
         module.load()
     except BaseException as error:  # whatever a package does when it is imported
         needs = getattr(error, "name", None) or str(error)[:200]
-        raise LoadError(
+        raise ImportError(
             f"a Python that has {module.__dict__.get('NEEDS', name)} "
             f"({type(error).__name__}: {needs}); TOROUTER_CLIENT_PYTHON names another one"
         ) from error
@@ -128,7 +126,7 @@ class _Worker:
         self._watch.begin()
         try:
             self._client = load(settings)
-        except LoadError as error:
+        except ImportError as error:
             self._channel.tell("failed", str(error)[:600])
             return
         self._channel.tell(
