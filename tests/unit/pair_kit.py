@@ -172,11 +172,20 @@ def rolled(rows: pd.DataFrame, by: Sequence[str], grain: str | None) -> pd.DataF
     tokens = [f"{kind}_tokens" for kind in ("input", "output", "cache_read", "cache_write")]
     return dated.groupby(names, dropna=False, as_index=False).agg(
         requests=("ts", "size"),
-        **{name: (name, "sum") for name in [*tokens, "cache_write_1h_tokens"]},
-        cost_usd=("cost_usd", lambda part: sum(part, Decimal(0))),
+        **{name: (name, _sum) for name in [*tokens, "cache_write_1h_tokens"]},
+        cost_usd=("cost_usd", _known_sum),
         first_ts=("ts", "min"),
         last_ts=("ts", "max"),
     )
+
+
+def _sum(part: "pd.Series[Any]") -> Any:
+    return part.sum(min_count=1)
+
+
+def _known_sum(part: "pd.Series[Any]") -> Decimal | None:
+    known = part.dropna()
+    return sum(known, Decimal(0)) if len(known) else None
 
 
 def told(**changes: Any) -> dict[str, Finding]:
