@@ -109,7 +109,7 @@ def refused(status: int, found: Classification, headers: Headers) -> Failure:
         failure,
         tries=1 if again == "false" else _FEWER.get(status, MOST_TRIES),
         elsewhere=Elsewhere.NO if found.domain in _SHARED and not passing else Elsewhere.ANY,
-        billed=status in (504, 524),
+        billed=status in (408, 504, 524),
     )
 
 

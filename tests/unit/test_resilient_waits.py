@@ -145,6 +145,14 @@ def test_nothing_is_sent_after_the_deadline(
     assert 1 <= len(got.seen) <= 6
 
 
+def test_a_retry_that_cannot_end_in_time_is_not_begun(run: Running, clock: Skipping) -> None:
+    """After silence it would be silence again, and billed: the time belongs to the other model."""
+    slow = {"deadline_s": 1.45, "attempt_s": 0.5, "now": clock.now}
+    assert ask(run, PLAIN, "no_answer", models=ALONE, **slow).seen == list(ALONE)
+    assert ask(run, PLAIN, "no_answer", **slow).seen == list(PLAIN.models)
+    assert clock.slept == []
+
+
 def test_what_was_never_worked_on_is_sent_again_at_once(run: Running, clock: Skipping) -> None:
     """A reset before the first byte is what a restarted gateway does with idle connections."""
     (wait,) = waits(run, clock, "reset_before_bytes;times=1")
