@@ -147,7 +147,7 @@ def test_nothing_is_sent_after_the_deadline(
 
 def test_a_retry_that_cannot_end_in_time_is_not_begun(run: Running, clock: Skipping) -> None:
     """After silence it would be silence again, and billed: the time belongs to the other model."""
-    slow = {"deadline_s": 1.45, "attempt_s": 0.5, "now": clock.now}
+    slow = {"deadline_s": 1.3, "attempt_s": 0.5, "now": clock.now}
     assert ask(run, PLAIN, "no_answer", models=ALONE, **slow).seen == list(ALONE)
     assert ask(run, PLAIN, "no_answer", **slow).seen == list(PLAIN.models)
     assert clock.slept == []
