@@ -100,7 +100,7 @@ def drilled(spent: Spent) -> Report:
     losses = None
     if spent.material is not None:
         losses = lost.lost_money(spent.material, weights=weights, within=spent.window)
-    raised = spent.spikes.events[spent.spikes.events["status"] == "raised"]
+    raised = spent.spikes.events[spent.spikes.events["status"].isin(["raised", "noted"])]
     causes = spend_causes.causes(raised, spent.past, weights=weights)
     stepped = _touching(ledgers.steps(spent.ledger, spent.hours), spent.window)
     gaps = ledgers.gaps(spent.hours, spent.window)

@@ -40,12 +40,11 @@ BALANCE_USD = Decimal("0.01")
 
 
 def of_spikes(events: pd.DataFrame, causes: pd.DataFrame) -> Iterator[Finding]:
-    """Tell of every raised spike, with what is behind it."""
+    """Tell of every spike that was raised or noted, with what is behind it."""
     for event in events.to_dict("records"):
-        up = event["direction"] == "up"
         new = event["kind"] == "record"
         severity = Severity.LOW
-        if up and new:
+        if event["status"] == "raised":
             severity = Severity.HIGH if event["impact_usd"] >= HIGH_USD else Severity.MEDIUM
         who = f"Key {name_of(event['key_name'])}"
         if event["scope"] == "model":

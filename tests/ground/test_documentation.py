@@ -73,7 +73,7 @@ def test_errors_a_function_raises_are_in_its_docstring(library: list[Any]) -> No
 
 def test_every_rule_is_explained_and_used(library: list[Any]) -> None:
     """A rule that nothing raises is a promise; a sentence says what each means."""
-    code = "\n".join(m.text for m in library if m.path != "runbook_lib/findings.py")
+    code = "\n".join(m.text for m in library if m.path != "runbook_lib/findings/register.py")
     unused = [rule for rule in findings.RULES if f'"{rule}"' not in code]
     assert unused == []
     assert [rule for rule, text in findings.RULES.items() if not re.fullmatch(r".+\.", text)] == []

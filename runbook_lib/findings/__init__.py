@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from runbook_lib import clock, money, redact
+from runbook_lib.findings.register import RULES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -335,107 +336,3 @@ def _plain_number(value: Any) -> Any:
     if hasattr(value, "item"):  # a number of numpy
         return plain(value.item())
     return value if isinstance(value, int | float) else plain(str(value))
-
-
-RULES: dict[str, str] = {
-    # What happened to the request
-    "request-failed": "The request failed, and the cause is named.",
-    "request-succeeded": "The request was answered whole.",
-    "request-unknown": "No data holds this id.",
-    "cause-undecided": "The data separate no single cause; says which export would.",
-    # What is around it
-    "blast-radius": "Other requests failed the same way at the same time.",
-    "failure-goes-on": "The failure had not ended when the data end.",
-    "failure-over": "Requests succeed again since the failure.",
-    "wasted-retries": "Attempts were sent again although no retry could help.",
-    "ids-not-logged": "Attempts have no id that joins with usage rows.",
-    # What it cost
-    "duplicate-charge": "Near-equal calls a moment apart were both billed.",
-    "billed-not-logged": "Usage rows of the window that no log explains.",
-    "billed-failure": "A request that failed for the caller was billed.",
-    # What else shows
-    "client-abandoned": "The client closed the stream early; the whole answer is billed.",
-    "client-fallback": "The service moved to its other model.",
-    "model-alias": "Another model answered than was asked.",
-    "runaway-loop": "One key calls many times its usual rate.",
-    "unlogged-use": "A key is used from where no known service logs.",
-    "changed-before": "Something was changed shortly before the onset: a suspect, not a cause.",
-    "clock-skew": "The client's clock differs from the gateway's.",
-    # How clients send again
-    "sticky-retried": "Attempts were sent although a cap or window was used up.",
-    "wait-too-short": "An attempt came before the wait the answer named, or at once.",
-    "resent-after-stream": "An attempt was sent again after part of its answer had come.",
-    "resend-may-bill-twice": "What may have run was sent again more than once.",
-    "too-many-attempts": "A call was sent to one model more than three times.",
-    "missing-retry": "A failure that passes was not tried again, and the call failed.",
-    "silent-failure": "An answer that was not whole passed for a good one.",
-    "retry-amplification": "A day's calls took more attempts than a retry budget allows.",
-    # What a client under test does otherwise than a correct one
-    "client-correct": "The client did what a correct one does in every case that was played.",
-    "client-not-tested": "Cases say nothing about the client, and why.",
-    "client-side-effect": "The client does more than talk to the base URL it is given.",
-    "client-not-reached": "Nothing of the client arrives at the base URL it is given.",
-    "client-fails-healthy": "The client fails where nothing is wrong.",
-    "client-ignores-models": "The client asks for models that it was not given.",
-    "client-died": "The client takes its process down.",
-    "client-hangs": "A call of the client does not come back.",
-    "client-over-deadline": "The client goes on after its deadline.",
-    "client-sleeps-through": "The client sleeps through a Retry-After beyond its deadline.",
-    "client-retry-after-undercut": "The client sends again sooner than Retry-After asks.",
-    "client-waits-too-long": "The client waits much longer than Retry-After asks.",
-    "client-no-backoff": "The client sends again without a pause.",
-    "client-wrong-retry": "The client sends again what stays refused.",
-    "client-too-many-attempts": "The client sends more attempts than the case allows.",
-    "client-missing-retry": "The client gives up where sending again would do.",
-    "client-resent-after-first-byte": "The client asks again after a streamed byte had come.",
-    "client-no-fallback": "The client never uses its second model.",
-    "client-wrong-fallback": "The client falls back where no other model can help.",
-    "client-missing-fallback": "The client does not fall back although it can.",
-    "client-silent-failure": "The client passes a failure off as an answer.",
-    "client-gives-up": "The client raises although an answer was to be had.",
-    "client-key-leaked": "The client sends its key to the host of a redirect.",
-    "client-follows-redirect": "The client follows a redirect.",
-    "client-error-swallowed": "The client tells only one of two failures.",
-    "client-status-lost": "The client loses the status of a failure.",
-    "client-model-misreported": "The client names another model than the one that answered.",
-    "client-ids-lost": "The client keeps only some of the request ids of its attempts.",
-    "client-id-reused": "The client sends one request id with several calls.",
-    "client-ignores-cancel": "The client goes on after it was cancelled.",
-    "client-no-breaker": "The client asks a failing primary again in every call.",
-    "client-does-not-return": "The client stays on its fallback when the primary is back.",
-    "client-no-jitter": "The client lets its retries come together.",
-    "client-retry-storm": "The client multiplies its calls in an outage.",
-    "client-fails-too-often": "The client fails more often than its attempts explain.",
-    # Whether a fallback is one
-    "fallback-same-key": "Primary and fallback are called with the same key.",
-    "fallback-same-group": "The keys of primary and fallback are in the same group.",
-    "fallback-same-vendor": "Primary and fallback are models of the same vendor.",
-    "fallback-same-balance": "Primary and fallback are paid from the same balance.",
-    "fallback-key-unusable": "The fallback's key is expired, replaced, refused or spent.",
-    "fallback-not-allowed": "The key's own list of models leaves the fallback out.",
-    "fallback-not-listed": "The gateway neither lists nor has served the fallback for its key.",
-    "fallback-small-context": "Requests of the primary are larger than the fallback takes.",
-    "fallback-small-output": "Answers of the primary are longer than the fallback writes.",
-    "fallback-lacks-tools": "The fallback refuses tools.",
-    "fallback-lacks-schema": "The fallback refuses answers in a JSON schema.",
-    "fallback-lacks-vision": "The fallback refuses pictures.",
-    "fallback-lacks-stream": "The fallback refuses streams.",
-    "fallback-dearer": "The fallback costs much more than the primary for the same tokens.",
-    "fallback-cap-short": "The cap of the fallback's key cannot carry the primary's load.",
-    "fallback-window-short": "A window of the fallback's key cannot carry the primary's load.",
-    "fallback-balance-short": "The balance cannot carry the primary's load on the fallback.",
-    "fallback-limits-short": "The fallback's key is refused for its rate already.",
-    "fallback-answered-by-other": "Another model answered for the fallback.",
-    # What spend shows
-    "spend-spike": "A key, or a model on it, spent unlike its own past.",
-    "first-seen": "A key is used from an address, by a client or for a model for the first time.",
-    "cost-differs": "What was billed is not tokens × price.",
-    "unpriced-rows": "Requests have no known price, or the export has no cost for them.",
-    "export-gap": "Hours without any usage row where many are usual.",
-    "balance-differs": "The balance moved otherwise than the usage rows say.",
-    "unallocated-spend": "Spend on keys that the inventory gives to nobody.",
-    # How good the data are
-    "input-rejected": "Rows could not be read and were left out.",
-    "input-gap": "The data do not cover the whole window asked.",
-}
-"""Every finding rule and what it means; a name never changes its meaning."""
