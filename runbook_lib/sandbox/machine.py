@@ -258,7 +258,8 @@ class Gateway:
         if passed and protocol == "gemini":
             ids = (self._upstream_id(),)
         # Who waited for a slot with a stream has 200 and pings by then: the refusal comes inside.
-        inside = request.stream and problem is answers.NO_SLOT
+        # Gemini's endpoints send no pings (F).
+        inside = request.stream and problem is answers.NO_SLOT and call.surface.name != "gemini"
         headed = problem.as_stream and call.surface.name in ("messages", "responses")
         written = answers.PASSED if passed else answers.JSON
         return Answer(

@@ -279,6 +279,21 @@ def test_each_endpoint_tells_of_a_broken_stream_in_its_own_way(
     assert whole.stream_end == ""
 
 
+@pytest.mark.parametrize(
+    ("group", "status"), [("openai", 200), ("anthropic", 200), ("gemini", 429)]
+)
+def test_a_stream_that_waits_in_vain_has_pings_before_its_refusal(group: str, status: int) -> None:
+    """The 429 comes inside a 200, save where no pings are sent."""
+    box = Box()
+    box.account.concurrency = 1
+    box.account.occupy(NOW + ticks.HOUR)
+    answer = box.call(box.key(group), stream=True)
+    assert answer.status == status
+    assert answer.problem is not None
+    assert answer.problem.code == "rate_limit_error"
+    assert answer.duration >= 30 * S
+
+
 def test_a_stream_that_hangs_takes_a_minute_more() -> None:
     """Nothing comes for a minute before the connection ends."""
     box = Box()
