@@ -17,8 +17,9 @@ MOST_EVIDENCE = 5
 
 WHO = "owner of the client"
 
-_ORDINARY = ("It started a process.",)
-"""Notes that are no fault: an SDK asks its system for its name so."""
+_ORDINARY = ("It started a process", "Nothing arrived", "Not played", "calls were not made")
+"""Parts of notes that are no fault of its own: an SDK asks its system for its name by a process,
+and what did not arrive or was not made is judged by its cell."""
 
 
 def findings_of(judged: Sequence[Judged], facts: Facts) -> list[Finding]:
@@ -119,7 +120,7 @@ def _odd(played: Sequence[Judged]) -> list[Finding]:
     for one in played:
         if one.played is not None and Also.REDIRECT not in one.case.expect.also:
             for note in one.played.notes:
-                cells[note] += note not in _ORDINARY
+                cells[note] += not any(part in note for part in _ORDINARY)
     return [
         Finding(
             rule="client-side-effect",
