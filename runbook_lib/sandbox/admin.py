@@ -5,7 +5,8 @@
 | `GET /sandbox/state` | keys with their secrets, balances, logins, channels, the time |
 | `POST /sandbox/keys`, `PATCH`/`DELETE /sandbox/keys/NAME` | make, change, delete a key |
 | `POST /sandbox/top_up`, `PATCH /sandbox/accounts/NAME` | money; limits of an account |
-| `PATCH /sandbox/channels/NAME` | health of an upstream |
+| `PATCH /sandbox/channels/NAME` | health, models, priority of an upstream |
+| `PATCH /sandbox/groups/NAME` | switch a group off, limit its requests per minute |
 | `GET`/`POST`/`DELETE /sandbox/faults` | names and rules; plant; clear |
 | `GET`/`POST /sandbox/clock` | the time; `advance_s`, `speed` |
 | `GET`/`DELETE /sandbox/log` | an attempt a line; `?run=` and `?since=` choose |
@@ -76,6 +77,7 @@ class Admin:
             ("/sandbox/top_up", "POST", self.top_up),
             ("/sandbox/accounts/{name}", "PATCH", self.change_account),
             ("/sandbox/channels/{name}", "PATCH", self.change_channel),
+            ("/sandbox/groups/{name}", "PATCH", self.change_group),
             ("/sandbox/faults", "GET", self.list_faults),
             ("/sandbox/faults", "POST", self.plant),
             ("/sandbox/faults", "DELETE", self.clear_faults),
@@ -120,8 +122,16 @@ class Admin:
                     }
                     for item in gateway.accounts.values()
                 },
+                "groups": {
+                    item.name: {"channels": [one.name for one in item.channels]}
+                    for item in gateway.groups.values()
+                },
                 "channels": {
-                    item.name: {"health": item.health, "aside": item.set_aside_until > now}
+                    item.name: {
+                        "health": item.health,
+                        "aside": item.set_aside_until > now,
+                        "models": sorted(item.answers),
+                    }
                     for item in gateway.channels.values()
                 },
                 "usage_rows": len(gateway.rows),
@@ -216,15 +226,30 @@ class Admin:
         return JSONResponse({"account": account.name})
 
     async def change_channel(self, request: Request) -> Response:
-        """Change an upstream: `health`, `share`, `priority`; it is chosen again at once if ok."""
+        """Change an upstream: `health`, `share`, `priority`, `models` (empty takes any name)."""
         given, name = await _fields(request), request.path_params["name"]
-        health, share = str(given.get("health", "ok")), float(given.get("share", 1.0))
-        self.live.console.set_channel(self.live.clock.now(), name, health, share=share)
-        channel = self.live.console.gateway.channels[name]
-        if health == "ok":
-            channel.set_aside_until, channel.failures = 0, 0
+        gateway = self.live.console.gateway
+        channel = gateway.channels[name]
+        if "health" in given:
+            health, share = str(given["health"]), float(given.get("share", 1.0))
+            self.live.console.set_channel(self.live.clock.now(), name, health, share=share)
+            if health == "ok":
+                channel.set_aside_until, channel.failures = 0, 0
+        if "models" in given:
+            models = [gateway.models[str(model)] for model in given["models"]]
+            channel.answers = {model.name: model.answers_as for model in models}
         channel.priority = int(given.get("priority", channel.priority))
         return JSONResponse({"channel": name, "health": channel.health})
+
+    async def change_group(self, request: Request) -> Response:
+        """Change a group: `enabled`, `rpm`."""
+        given, name = await _fields(request), request.path_params["name"]
+        group = self.live.console.gateway.groups[name]
+        if "enabled" in given:
+            group.enabled = bool(given["enabled"])
+        if "rpm" in given:
+            group.per_minute = PerMinute(limit=int(given["rpm"]))
+        return JSONResponse({"group": name, "enabled": group.enabled})
 
     async def list_faults(self, _: Request) -> Response:
         """List the names of faults, and the rules in force, as lines and as TOML to keep."""

@@ -133,6 +133,30 @@ def test_a_second_upstream_takes_over_and_both_down_is_an_outage(run: Running) -
     assert run.post().status_code == 200
 
 
+def test_what_no_channel_serves_is_unknown(run: Running) -> None:
+    """A model that the operator takes from the last channel is 404 at once, and not listed."""
+    solo = {"authorization": f"Bearer {run.secret('prod-support')}"}
+    assert run.post(key="prod-support").status_code == 200
+    run.act("PATCH", "channels/openai-solo", models=["gpt-5.4-mini"])
+    found = run.post(key="prod-support")
+    assert (found.status_code, code(found)) == (404, "model_not_found")
+    listed = run.client.get("/v1/models", headers=solo).json()["data"]
+    assert [item["id"] for item in listed] == ["gpt-5.4-mini"]
+    assert run.act("GET", "state").json()["channels"]["openai-solo"]["models"] == ["gpt-5.4-mini"]
+
+
+def test_a_group_is_switched_off_and_limited(run: Running) -> None:
+    """All its keys feel it, those of other groups do not."""
+    run.act("PATCH", "groups/openai-std", enabled=False)
+    assert code(run.post()) == "GROUP_DISABLED"
+    assert run.post(MESSAGES).status_code == 200
+    run.act("PATCH", "groups/openai-std", enabled=True, rpm=2)
+    run.act("POST", "clock", advance_s=60)
+    found = [run.post() for _ in range(3)][-1]
+    assert (found.status_code, code(found)) == (429, "rate_limit_exceeded")
+    assert 0 < int(found.headers["retry-after"]) <= 60
+
+
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("path", [CHAT, RESPONSES, MESSAGES, GEMINI])
 def test_a_call_and_its_usage_row_agree(path: str, stream: bool, run: Running) -> None:  # noqa: FBT001
