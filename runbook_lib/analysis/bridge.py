@@ -76,7 +76,14 @@ def bridge(
 
 
 def total(split: "pd.DataFrame") -> dict[str, Decimal]:
-    """Sum a bridge: name of the column → USD."""
+    """Sum a bridge.
+
+    Args:
+        split: As `bridge` gives it.
+
+    Returns:
+        Name of the column → Decimal USD, for every column that ends in `_usd`.
+    """
     names = [name for name in split.columns if str(name).endswith("_usd")]
     return {str(name): money.total(split[name]) for name in names}
 

@@ -266,7 +266,14 @@ def _gap(title: str, step: str) -> Finding:
 
 
 def subject_of(rows: pd.DataFrame) -> Subject:
-    """Who some attempts are about: what all of them share."""
+    """Say who some attempts are about.
+
+    Args:
+        rows: Attempts: `key_name`, `model`, `environment` (text, null unknown).
+
+    Returns:
+        What all of them share; null where they differ.
+    """
     return Subject(
         key_name=one_of(rows["key_name"]),
         model=one_of(rows["model"]),
@@ -287,7 +294,14 @@ def whose(key: str | None, account: str = "") -> str:
 
 
 def span_of(rows: pd.DataFrame) -> clock.Window:
-    """From the first to just after the last of some attempts."""
+    """Say when some attempts were.
+
+    Args:
+        rows: Attempts, at least one: `ts` (aware UTC).
+
+    Returns:
+        From the first to just after the last.
+    """
     last = rows["ts"].max() + pd.Timedelta(microseconds=1)
     return clock.Window(start=rows["ts"].min().to_pydatetime(), end=last.to_pydatetime())
 

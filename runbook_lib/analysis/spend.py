@@ -33,7 +33,6 @@ class Spent:
     Attributes:
         window: The span asked; before: the one it is compared with, None for none.
         by: What it is split by; top: names shown; key_name, model: filters, empty for none.
-        floor_usd: What a spike must cost beyond the usual.
         rolled, earlier: Usage of either window by hour, `account`, `key_name`, `model`, `endpoint`.
         hours: Usage of all keys by hour, far enough back to know what is usual.
         past: The roll-up in which spikes were looked for, with `endpoint`.
@@ -54,7 +53,6 @@ class Spent:
     top: int
     key_name: str
     model: str
-    floor_usd: Decimal
     rolled: pd.DataFrame
     earlier: pd.DataFrame
     hours: pd.DataFrame

@@ -40,7 +40,15 @@ BALANCE_USD = Decimal("0.01")
 
 
 def of_spikes(events: pd.DataFrame, causes: pd.DataFrame) -> Iterator[Finding]:
-    """Tell of every spike that was raised or noted, with what is behind it."""
+    """Tell of every spike that was raised or noted, with what is behind it.
+
+    Args:
+        events: Raised and noted events, as `find_spikes` gives them.
+        causes: What is behind each, as `spend_causes.causes` gives it.
+
+    Returns:
+        One finding an event; impact is USD beyond the usual.
+    """
     for event in events.to_dict("records"):
         new = event["kind"] == "record"
         severity = Severity.LOW
@@ -86,7 +94,14 @@ def _behind(event: Any, causes: pd.DataFrame) -> str:
 
 
 def of_news(news: pd.DataFrame) -> Iterator[Finding]:
-    """Tell of models, addresses and clients that are new on a key."""
+    """Tell of models, addresses and clients that are new on a key.
+
+    Args:
+        news: What is new, as `first_seen` gives it.
+
+    Returns:
+        One finding a row; impact is all USD billed to it.
+    """
     for row in news.to_dict("records"):
         stranger = "ip_address" in row["new"] or "user_agent" in row["new"]
         burst = row["stage"] == "burst"
@@ -119,7 +134,14 @@ def of_news(news: pd.DataFrame) -> Iterator[Finding]:
 
 
 def of_prices(check: pd.DataFrame) -> Iterator[Finding]:
-    """Tell of rows that were billed otherwise than tokens × price, or that nobody can price."""
+    """Tell of rows that were billed otherwise than tokens × price, or that nobody can price.
+
+    Args:
+        check: Verdicts, as `priced.check` gives them.
+
+    Returns:
+        One finding a line that does not agree; impact is the difference in USD.
+    """
     acts = {
         "differs": (
             Severity.MEDIUM,
@@ -155,7 +177,15 @@ def of_prices(check: pd.DataFrame) -> Iterator[Finding]:
 
 
 def of_sides(sides: pd.DataFrame, *, logged: bool) -> Iterator[Finding]:
-    """Say how much of what was billed a log explains."""
+    """Say how much of what was billed a log explains.
+
+    Args:
+        sides: Usage against logs by key, as `reconcile_by` gives it.
+        logged: Whether a call log covers the window.
+
+    Returns:
+        A finding for each key that nobody logs, and one for the whole.
+    """
     counts = sides.groupby("side")["rows"].sum()
     both, alone = int(counts.get("both", 0)), int(counts.get("usage", 0))
     if not logged or not both:
@@ -232,7 +262,14 @@ def of_gaps(gaps: Sequence[tuple[Window, float]]) -> Iterator[Finding]:
 
 
 def of_balance(steps: pd.DataFrame) -> Iterator[Finding]:
-    """Tell of steps of the balance that usage rows do not explain."""
+    """Tell of steps of the balance that usage rows do not explain.
+
+    Args:
+        steps: Steps, as `ledgers.steps` gives them.
+
+    Returns:
+        One finding a step that differs by more than its bound; impact in USD.
+    """
     for row in steps.to_dict("records"):
         apart = abs(row["unexplained_usd"])
         if apart <= row["bound_usd"] + BALANCE_USD:
@@ -260,7 +297,15 @@ def of_balance(steps: pd.DataFrame) -> Iterator[Finding]:
 
 
 def of_owners(rolled: pd.DataFrame, keys: pd.DataFrame) -> Iterator[Finding]:
-    """Name the spend that the key inventory gives to nobody."""
+    """Name the spend that the key inventory gives to nobody.
+
+    Args:
+        rolled: Usage with `key_name` and `cost_usd` (Decimal USD).
+        keys: The key inventory; nothing is said without one.
+
+    Returns:
+        One finding, none where everything has an owner.
+    """
     if keys.empty:
         return
     owned = drill.owned(rolled, keys)

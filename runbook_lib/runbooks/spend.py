@@ -174,19 +174,9 @@ def _asked(
     if before is not None:
         where = Filter(window=before, equals=equals)
         earlier = store.roll_up("usage", SPLIT, where=where)
-    past = _past(store, span, window, equals)
-    spikes = find_spikes(
-        past["hour"], now=min(now, window.end), floor_usd=floor_usd,
-        planned=store.table("planned"), minutes=past.get("minute"), window=window,
-    )  # fmt: skip
     material, notes = _material(store, window)
     rows = store.rows("usage", inside, limit=MOST_ROWS, order="dearest")
-    seen = Filter(window=Window(start=window.start - PAST, end=window.end), equals=equals)
-    grain: Any = "minute" if "minute" in past else "hour"
-    news = first_seen(
-        store.roll_up("usage", SEEN, grain=grain, where=seen), now=window.end, window=window
-    )
-    fine = past.get("minute", past["hour"])
+    days = ("account", "model", "rate_multiplier")
     return spend.Spent(
         window=window,
         before=before,
@@ -195,29 +185,63 @@ def _asked(
         top=top,
         key_name=key_name,
         model=model,
-        floor_usd=floor_usd,
         rolled=rolled,
         earlier=earlier,
-        hours=past["hour"],
-        past=fine,
-        spikes=spikes,
-        news=news,
-        days=store.roll_up(
-            "usage", ("account", "model", "rate_multiplier"), grain="day", where=inside
-        ),
+        days=store.roll_up("usage", days, grain="day", where=inside),
         bands=store.spread(inside),
         rows=rows.frame,
         left_out=rows.left_out,
         left_out_usd=rows.left_out_usd,
         sides=store.reconcile_by(["key_name"], window),
         material=material,
-        strip=_strip(past["hour"], spikes.events, min(now, window.end), window),
         keys=store.table("keys"),
         ledger=store.table("ledger"),
         prices=price_list(store.table("prices")),
         timezone=timezone,
         notes=notes,
+        **_watched(store, span, window, equals, now, floor_usd),
     )
+
+
+def _watched(
+    store: "Store",
+    span: Window,
+    window: Window,
+    equals: dict[str, Sequence[str]],
+    now: datetime,
+    floor_usd: Decimal,
+) -> dict[str, Any]:
+    """What is unlike its past: spikes, what is new on a key, and the strip of the dearest."""
+    past = _past(store, span, window, equals)
+    hours, until = past["hour"], min(now, window.end)
+    spikes = find_spikes(
+        hours,
+        now=until,
+        floor_usd=floor_usd,
+        planned=store.table("planned"),
+        minutes=past.get("minute"),
+        window=window,
+    )
+    return {
+        "hours": hours,
+        "past": past.get("minute", hours),
+        "spikes": spikes,
+        "news": _news(store, window, equals, "minute" if "minute" in past else "hour"),
+        "strip": _strip(hours, spikes.events, until, window),
+    }
+
+
+def _news(
+    store: "Store", window: Window, equals: dict[str, Sequence[str]], grain: Any
+) -> pd.DataFrame:
+    """What is new on a key: the window by its steps, all before it as one."""
+    before = Window(start=window.start - PAST, end=window.start)
+    parts = [
+        store.roll_up("usage", SEEN, where=Filter(window=before, equals=equals)),
+        store.roll_up("usage", SEEN, grain=grain, where=Filter(window=window, equals=equals)),
+    ]
+    filled = [part for part in parts if len(part)] or parts[:1]
+    return first_seen(pd.concat(filled), now=window.end, window=window)
 
 
 def _past(

@@ -118,14 +118,21 @@ def test_modules_are_short(modules: list[Any]) -> None:
 
 
 def test_functions_are_short(modules: list[Any]) -> None:
-    """A function fits one screen: 50 lines at most, 10 is the aim."""
+    """A function fits one screen: 50 lines at most beside its docstring, 10 is the aim."""
     sizes = [
-        (f"{module.path}:{node.lineno} {node.name}", (node.end_lineno or 0) - node.lineno + 1)
+        (f"{module.path}:{node.lineno} {node.name}", _lines(node))
         for module in modules
         for node in ast.walk(module.tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
     assert [f"{name}: {size} lines" for name, size in sizes if size > MOST_FUNCTION_LINES] == []
+
+
+def _lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    first = node.body[0]
+    words = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    told = (first.end_lineno or 0) - first.lineno + 1 if words else 0
+    return (node.end_lineno or 0) - node.lineno + 1 - told
 
 
 def _imported(node: ast.AST) -> list[str]:
