@@ -96,7 +96,3 @@ class Subscription:
         """Name the first window that the door knows to be used up."""
         known = self.known(at)
         return next((name for name in known if known[name] >= self.plan.limits[name]), None)
-
-    def renew(self, expires_at: int) -> None:
-        """Set its end, and let it be used at once."""
-        self.expires_at, self.paused = expires_at, False

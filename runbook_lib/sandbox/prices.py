@@ -47,9 +47,6 @@ class Cost(NamedTuple):
     billed: int
 
 
-FREE = Cost(0, 0, 0, 0, 0, 0)
-
-
 def price(usd_per_million: Mapping[str, str]) -> Price:
     """Read the price of a model from its USD per million tokens; a kind not named costs nothing."""
     return Price(*(_rate(usd_per_million.get(kind, "0")) for kind in Price._fields))
