@@ -50,7 +50,10 @@ def _column(values: "pa.ChunkedArray") -> "pd.Series[Any]":
 def _whole(values: "pa.ChunkedArray") -> "pd.Series[Any]":
     """Turn a sum of whole numbers into `Int64`, or into plain integers when it does not fit."""
     import pandas as pd
+    import pyarrow as pa
 
-    whole = [None if value is None else int(value) for value in values.to_pylist()]
-    fits = all(value is None or abs(value) < 2**63 for value in whole)
-    return pd.Series(whole, dtype="Int64" if fits else "object")
+    try:
+        return _column(values.cast(pa.int64()))
+    except pa.ArrowInvalid:  # a sum beyond 64 bits
+        whole = [None if value is None else int(value) for value in values.to_pylist()]
+        return pd.Series(whole, dtype="object")

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from runbook_lib import money
@@ -98,7 +99,8 @@ def _of_key(own: pd.DataFrame) -> list[dict[str, Any]]:
     plain = {name: _plain(own, name) for name in NEW}
     news = {name: _news(own, plain[name]) for name in NEW}
     groups: dict[tuple[str, str], list[int]] = {}
-    for place in range(len(own)):
+    hits = [plain[name].isin(list(news[name])).to_numpy() for name in NEW]
+    for place in np.logical_or.reduce(hits).nonzero()[0]:
         fresh = [(name, value) for name in NEW if (value := plain[name].iloc[place]) in news[name]]
         if fresh:
             groups.setdefault(fresh[0], []).append(place)
