@@ -8,6 +8,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -298,15 +299,21 @@ def sandbox(
     from runbook_lib.sandbox import serve
 
     folder = Path(tempfile.mkdtemp(prefix="runbook-sandbox-")) if data is None else data
-    begins = None if now is None else clock.parse(now)
-    if now is not None and begins is None:
-        raise ParameterError("--now", now, hint="a time with its offset, 2026-11-18T13:00:00Z")
+    begins = None if now is None else _instant(now)
     planted = settings.pop("faults")
     made = serve.make(folder.resolve(), port=port, planted=planted, now=begins, **settings)
     made.run(lambda at: click.echo(json.dumps(at.as_json()) if as_json else "\n".join(at.lines())))
     if not as_json:
         click.echo(f"Its export and audit log are in {made.folder}.")
     return 0
+
+
+def _instant(text: str) -> datetime:
+    found = clock.parse(text)
+    if found is None:
+        hint = "a time with its offset, such as 2026-11-18T13:00:00Z"
+        raise ParameterError("--now", redact.safe(text), hint=hint)
+    return found
 
 
 def _print_json(content: Any) -> None:

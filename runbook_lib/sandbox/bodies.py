@@ -50,6 +50,9 @@ def respond(
         forced: A planted fault; None for none.
         wish: What the request wants of the model; None for words.
         words: What the model says where it may say what it likes.
+
+    Returns:
+        The answer as it goes over the wire.
     """
     wanted = wish or Wish()
     answer = gateway.handle(request, at, forced)._replace(said=wanted.said(words))

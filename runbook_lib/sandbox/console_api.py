@@ -125,7 +125,11 @@ class Desk:
     # Handlers -----------------------------------------------------------------------------------
 
     def log_in(self, asked: Asked) -> dict[str, Any]:
-        """Give a token for an address and its password."""
+        """Give a token for an address and its password.
+
+        Raises:
+            ConsoleError: there is no such account, or too many have tried.
+        """
         address = asked.by[0]
         if self._logins.setdefault(address, PerMinute(limit=LOGINS)).wait(asked.at):
             raise _limited(_LOGIN_LIMITED)
@@ -196,7 +200,11 @@ class Desk:
             raise ConsoleError(409, "api key already exists", reason="API_KEY_EXISTS")
 
     def edit_key(self, asked: Asked) -> dict[str, Any]:
-        """Change a key."""
+        """Change a key.
+
+        Raises:
+            ConsoleError: there is no such key or group, or a value cannot be used.
+        """
         key = asked.key()
         change = {name: value for name, value in asked.fields.items() if name in EDITS}
         try:

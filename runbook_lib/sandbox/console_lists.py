@@ -285,7 +285,11 @@ def refusals(asked: Asked) -> dict[str, Any]:
 
 
 def one_refusal(asked: Asked) -> dict[str, Any]:
-    """One failed request, with the body its caller was sent."""
+    """One failed request, with the body its caller was sent.
+
+    Raises:
+        ConsoleError: there is none of this number.
+    """
     held, number = _refused(asked), int(asked.target)
     if not 0 < number <= len(held):
         raise ConsoleError(404, "error log not found", reason="ERROR_LOG_NOT_FOUND")

@@ -52,6 +52,9 @@ def route(
         at: Tick of the first try.
         chance: Where chance decides.
         stream: A stream is asked for.
+
+    Returns:
+        Who serves it, or the refusal, and the time that was lost.
     """
     if group.channels and not group.serves(model):
         return Route(None, answers.model_unknown(asked), TRY // 10)

@@ -101,7 +101,7 @@ def test_planted_faults_come_from_a_file(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("trouble", ["port", "faults", "folder"])
+@pytest.mark.parametrize("trouble", ["port", "faults", "folder", "now"])
 def test_wrong_use_is_said_in_a_sentence(trouble: str, tmp_path: Path) -> None:
     """A taken port or a bad file ends with 2 and no stack trace."""
     taken = socket.create_server(("127.0.0.1", 0))
@@ -111,6 +111,7 @@ def test_wrong_use_is_said_in_a_sentence(trouble: str, tmp_path: Path) -> None:
         "port": ["--port", str(taken.getsockname()[1])],
         "faults": ["--faults", str(bad)],
         "folder": ["--data", str(bad)],
+        "now": ["--now", "tomorrow"],
     }[trouble]
     with taken:
         ran = subprocess.run(
@@ -123,3 +124,21 @@ def test_wrong_use_is_said_in_a_sentence(trouble: str, tmp_path: Path) -> None:
     assert ran.returncode == 2
     assert "Traceback" not in ran.stderr
     assert ran.stderr.strip()
+
+
+def test_two_runs_from_one_start_say_the_same(tmp_path: Path) -> None:
+    """With a clock that stands still and a start, a demonstration is the same tomorrow."""
+    told = []
+    for number in range(2):
+        options = ("--speed", "0", "--now", "2026-11-18T13:00:00+08:00")
+        with started(tmp_path / str(number), *options) as (_, listening):
+            headers = {"authorization": f"Bearer {listening['keys']['prod-web']}"}
+            found = httpx.post(
+                f"{listening['base_url']}/v1/chat/completions",
+                headers=headers,
+                json={"model": "gpt-5.4", "messages": []},
+                trust_env=False,
+            )
+            told.append((found.headers.multi_items(), found.text))
+    assert told[0] == told[1]
+    assert dict(told[0][0])["date"] == "Wed, 18 Nov 2026 05:00:00 GMT"
