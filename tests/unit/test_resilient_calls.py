@@ -239,6 +239,16 @@ def test_a_prompt_that_is_too_long_goes_to_a_larger_model_only(
     assert larger.answer is not None
 
 
+def test_in_an_outage_retries_end_with_the_budget(run: Running, no_waits: None) -> None:
+    """Three attempts a call would make three outages of one."""
+    del no_waits
+    health = Health(budget=3)
+    seen = [ask(run, PLAIN, "status_503", health=health).counts(PLAIN) for _ in range(4)]
+    assert seen == [(3, 3), (2, 2), (1, 1), (1, 1)]
+    assert ask(run, PLAIN, health=health).answer is not None
+    assert ask(run, PLAIN, "status_503;times=1", health=health).answer is not None
+
+
 def test_in_an_outage_the_primary_is_left_alone_and_asked_again(
     run: Running, no_waits: None
 ) -> None:

@@ -14,6 +14,7 @@ import openai
 import pytest
 import stamina
 from gateway_kit import Running
+from recorder_kit import CANARY, CHAT_STREAM, piece, serving, stream
 from resilient_kit import KINDS, Way, ask, served
 
 from runbook_lib.errors import ParameterError
@@ -97,6 +98,29 @@ def test_a_key_never_follows_a_redirect(run: Running) -> None:
         with contextlib.suppress(TimeoutError):
             heard.append(listener.accept())
     assert heard == []
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+def test_a_stream_may_take_longer_than_its_beginning(*, asynchronous: bool, run: Running) -> None:
+    """Once it has begun, only silence and the deadline end it."""
+    way = Way(stream=True, asynchronous=asynchronous)
+    slow = [stream(piece("a")), 0.3, piece("b"), 0.3, CHAT_STREAM]
+    with serving(slow) as server:
+        got = ask(run, way, base_url=server.url, attempt_s=0.25, idle_s=5.0)
+    assert got.answer is not None
+    assert got.answer.text == f"ab{CANARY}"
+    assert len(got.attempts) == 1
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+def test_after_its_end_marker_a_stream_is_over(*, asynchronous: bool, run: Running) -> None:
+    """A server that keeps the connection open keeps nobody waiting, and nothing is lost."""
+    way = Way(stream=True, asynchronous=asynchronous)
+    with serving([stream(CHAT_STREAM), "stall"]) as server:
+        got = ask(run, way, base_url=server.url, deadline_s=20.0)
+    assert got.answer is not None
+    assert got.answer.text == CANARY
+    assert got.seconds < 5
 
 
 # Around it --------------------------------------------------------------------------------------

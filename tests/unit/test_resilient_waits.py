@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import tenacity
 import tenacity.nap
 from gateway_kit import Running
 from resilient_kit import Way, ask, served
@@ -45,6 +46,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Skipping:
     """Skip the sleeps of stamina, which sleeps as tenacity does."""
     made = Skipping()
     monkeypatch.setattr(tenacity.nap, "time", SimpleNamespace(sleep=made.sleep))
+    monkeypatch.setattr(tenacity, "time", SimpleNamespace(monotonic=made.now))
     return made
 
 
@@ -88,6 +90,16 @@ def test_a_wait_that_is_asked_for_is_kept(
     (wait,) = waits(run, clock, f"{fault};times=1", deadline_s=200.0)
     least = asked - 1.01 if "date" in fault else asked
     assert least <= wait <= asked * 1.05
+
+
+def test_long_waits_are_kept_as_long_as_the_deadline_allows(run: Running, clock: Skipping) -> None:
+    """Stamina ends after 45 s where nobody tells it otherwise."""
+    assert [
+        round(wait) for wait in waits(run, clock, "retry_after_90;times=2", deadline_s=300.0)
+    ] == [
+        90,
+        90,
+    ]
 
 
 @pytest.mark.parametrize(
