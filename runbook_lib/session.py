@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from runbook_lib import redact, report
+from runbook_lib import clock, redact, report
 from runbook_lib.errors import InputError, StoreError, UnknownSourceError
 from runbook_lib.version import __version__
 
@@ -32,24 +32,27 @@ _PACKAGE = Path(__file__).parent
 _MADE_BY = ("sandbox", "sources", "store", "schema")
 
 
-def open_store(data_dir: str | Path = SANDBOX) -> "Store":
+def open_store(data_dir: str | Path = SANDBOX, *, timezone: str = "UTC") -> "Store":
     """Open the rows that were taken in, for reading.
 
     Args:
         data_dir: Folder given to `runbook intake --data`, or the word "sandbox" for sample data,
             which are made into the user's cache folder the first time (a few seconds).
+        timezone: IANA zone in which `intake` tells times.
 
     Returns:
         The store; `intake` shows what it holds, `sample` tells made-up data.
 
     Raises:
         InputError: there is no such folder, or nothing was taken in there.
+        ParameterError: there is no such zone.
         StoreError: the sample data cannot be written, or the store is broken.
     """
     from runbook_lib.store import Store
 
     report.install()
-    return Store(_sample() if str(data_dir) == SANDBOX else folder(data_dir))
+    place = clock.zone(timezone).key
+    return Store(_sample() if str(data_dir) == SANDBOX else folder(data_dir), timezone=place)
 
 
 def folder(data_dir: str | Path) -> Path:

@@ -23,7 +23,7 @@ BEFORE = timedelta(hours=1)
 MENDING = pd.Timedelta(minutes=5)
 """An act this long before the last failure, or later, may explain why it was the last."""
 
-SUSPECT, MEANWHILE, MENDED = "before the onset", "while it failed", "before the recovery"
+SUSPECT, MEANWHILE, MENDED = "before the onset", "while it failed", "may explain its end"
 """When an act was done."""
 
 TIMES = (SUSPECT, MEANWHILE, MENDED)
@@ -171,7 +171,7 @@ def _told(change: str) -> str:
 def _when(at: pd.Timestamp, spell: Spell) -> str:
     if at <= spell.onset:
         return SUSPECT
-    mended = spell.recovered is not None and at >= spell.last - MENDING
+    mended = spell.goes_on is not True and at >= spell.last - MENDING
     return MENDED if mended else MEANWHILE
 
 

@@ -50,6 +50,10 @@ def attempts(case: Case) -> Exhibit:
         ).astype({"duration_ms": "float64", "wait_ms": "float64"}),
         chart="timeline",
         note=_attempts_note(case, len(rows)),
+        columns=(
+            *("attempt", "started_at", "wait_ms", "duration_ms", "status+code", "cause+retry"),
+            *("key_name+model", "client_request_id+request_ids", "join+cost_usd"),
+        ),
     )
 
 
@@ -128,7 +132,7 @@ def _of_spell(case: Case) -> list[Exhibit]:
         )
         return [empty, _radius(None, case), _radius_by_minute(None, case)]
     frame = around.by_minute(case.attempt, spell, case.material)
-    frame.attrs = {"target": case.attempt.ts, "onset": spell.onset, "last": spell.last}
+    frame.attrs = {"target": case.attempt.ts, "onset": spell.onset, "end": spell.last}
     return [
         Exhibit(
             name="minutes",
@@ -183,7 +187,16 @@ def _radius(spell: around.Spell | None, case: Case) -> Exhibit:
             f"{counted(spell.attempts, 'attempt')} failed the same way. The share is that of all "
             f"attempts of the same key, service and model from {span}."
         )
-    return Exhibit(name="blast_radius", title="Who else was hit", frame=frame, note=note)
+    return Exhibit(
+        name="blast_radius",
+        title="Who else was hit",
+        frame=frame,
+        note=note,
+        columns=(
+            *("status+code", "key_name+service", "model", "failed", "attempts", "share"),
+            *("first", "last"),
+        ),
+    )
 
 
 _EMPTY_RADIUS = pd.DataFrame(
@@ -229,6 +242,10 @@ def joined_rows(case: Case) -> Exhibit:
         title="Usage rows of the call",
         frame=frame,
         note=f"Billed {money.usd(cost)} in {found}. A row's time is the end of the request.",
+        columns=(
+            *("attempt", "join+note", "ended_at", "request_id", "key_name+model", "input_tokens"),
+            *("output_tokens", "cache_read_tokens", "duration_ms", "cost_usd"),
+        ),
     )
 
 
@@ -277,6 +294,7 @@ def changes(case: Case) -> Exhibit:
         title="What changed before the failure and before its end",
         frame=frame.head(MOST_ROWS),
         note=note,
+        columns=("at", "when", "what", "subject+whose", "change", "source_file+row_number"),
     )
 
 
@@ -286,7 +304,7 @@ def _changes_note(frame: pd.DataFrame) -> str:
         for when, noun, what in (
             (acts.SUSPECT, "suspect", "in the hour before the onset"),
             (acts.MEANWHILE, "act", "while it failed"),
-            (acts.MENDED, "act", "just before the recovery, which may explain it"),
+            (acts.MENDED, "act", "at its end, which may explain it"),
         )
         if len(some := acts.near(frame, when))
     ]

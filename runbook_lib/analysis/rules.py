@@ -150,7 +150,7 @@ def over_or_going_on(case: Case) -> Iterator[Finding]:
             severity=Severity.INFO,
             status=Status.PASS,
             subject=subject,
-            title=f"{who(case)}: requests succeed again since {again}{_after(case)}",
+            title=f"{who(case)}: requests succeed again since {again}{_after(case, 'after')}",
             evidence=_cited(acts.near(case.changes, acts.MENDED).head(1)),
         )
         return
@@ -161,7 +161,8 @@ def over_or_going_on(case: Case) -> Iterator[Finding]:
         subject=subject,
         status=Status.FAIL if known else Status.UNKNOWN,
         title=f"{who(case)}: no request of this kind has succeeded since "
-        f"{time_of(around.onset, place)}; the last failure is {time_of(around.last, place)}",
+        f"{time_of(around.onset, place)}; the last failure is {time_of(around.last, place)}"
+        f"{_after(case, 'then came')}",
         grade=Grade.CONFIRMED if known else Grade.INCONCLUSIVE,
         evidence=_rows(case, around.keys),
         next_step=next_step(case)
@@ -288,15 +289,18 @@ def _why_unlogged(case: Case) -> str:
     return ", as calls leave them whose client gave up before the answer"
 
 
-def _after(case: Case) -> str:
-    """Say what was done just before the recovery, on what the request has to do with."""
+def _after(case: Case, word: str) -> str:
+    """Say what was done at the end of the failure, on what the request has to do with."""
     mended = acts.near(case.changes, acts.MENDED)
     if mended.empty:
         return ""
     last = mended.iloc[0]
     at = time_of(last["at"], case.material.place)
-    change = f" ({last['change']})" if last["change"] else ""
-    return f", after {last['what']} of {last['subject']}{change} at {at}"
+    return f", {word} {last['what']} of {last['subject']}{_set(last)} at {at}"
+
+
+def _set(row: "pd.Series") -> str:
+    return f" ({row['change']})" if row["change"] else ""
 
 
 def changed_before(case: Case) -> Iterator[Finding]:
@@ -314,8 +318,9 @@ def changed_before(case: Case) -> Iterator[Finding]:
         grade=Grade.INCONCLUSIVE,
         value=len(table),
         unit="change" if len(table) == 1 else "changes",
-        title=f"{who(case)}: {counted(len(table), 'change')} in the hour before the onset, the "
-        f"last {newest['what']} of {newest['subject']} at {at} (a suspect)",
+        title=f"{who(case)}: {counted(len(table), 'change')} in the hour before the onset"
+        f"{'' if len(table) == 1 else ', the last'}: {newest['what']}, {newest['subject']}"
+        f"{_set(newest)}, at {at} (a suspect)",
         evidence=_cited(table.head(5)),
     )
 

@@ -7,10 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-import pandas as pd
-
 from runbook_lib import clock, money
-from runbook_lib.analysis import exhibits, pack, search
+from runbook_lib.analysis import exhibits, pack, search, several
 from runbook_lib.analysis.around import label
 from runbook_lib.analysis.case import NOTHING, Case
 from runbook_lib.analysis.diagnosis import none_or
@@ -245,7 +243,7 @@ def many(
     main = lead.found if len(ranked) == 1 else None
     verdict = Verdict(
         title=_title(counts, ranked, len(missing), noun),
-        grade=_weakest(cases),
+        grade=several.weakest(cases),
         cause=main.cause if main else None,
         code=main.code if main else None,
         domain=_shared(case.found.domain for case in cases),
@@ -259,8 +257,8 @@ def many(
         verdict=verdict,
         findings=findings,
         exhibits={
-            "causes": _causes(cases, ranked),
-            "ids": _ids(cases, missing),
+            "causes": several.causes(cases, ranked),
+            "ids": several.ids(cases, missing),
             **exhibits.exhibits_of(lead, of=f"{noun} {lead.asked}"),
         },
         next_steps=NextSteps(steps=_steps(first, findings)),
@@ -280,11 +278,6 @@ def _shared(values: Iterable[str | None]) -> str | None:
     """What all share, None where they differ."""
     alike = set(values)
     return alike.pop() if len(alike) == 1 else None
-
-
-def _weakest(cases: Sequence[Case]) -> Grade:
-    order = list(Grade)
-    return max((case.found.grade for case in cases), key=order.index)
 
 
 def _title(counts: Counter[str], ranked: Sequence[str], missing: int, noun: str) -> str:
@@ -308,82 +301,3 @@ def _merged(cases: Sequence[Case], ranked: Sequence[str]) -> list[Finding]:
     found += [item for case in others for item in main_rule(case)]
     alone = {f"{item.rule} {item.title}": item for item in reversed(found)}
     return worst_first(reversed(alone.values()))
-
-
-def _causes(cases: Sequence[Case], ranked: Sequence[str]) -> Exhibit:
-    rows = []
-    for name in ranked:
-        some = [case for case in cases if case.found.cause == name]
-        times = [case.subject.ts for case in some]
-        keys = {none_or(case.subject.key_name, str) for case in some}
-        first = some[0].found
-        rows.append(
-            [
-                name,
-                label(name),
-                len(some),
-                len(keys),
-                min(times),
-                max(times),
-                first.domain,
-                first.retry,
-                str(_weakest(some)),
-                exhibits.total_usd([c.joined.cost_usd for c in some]),
-            ]
-        )
-    columns = [
-        "cause",
-        "meaning",
-        "ids",
-        "keys",
-        "first",
-        "last",
-        "domain",
-        "retry",
-        "grade",
-        "cost_usd",
-    ]
-    return Exhibit(name="causes", title="Causes", frame=pd.DataFrame(rows, columns=columns))
-
-
-def _ids(cases: Sequence[Case], missing: Sequence[str]) -> Exhibit:
-    columns = [
-        "id",
-        "cause",
-        "domain",
-        "retry",
-        "grade",
-        "status",
-        "code",
-        "key_name",
-        "model",
-        "at",
-        "cost_usd",
-        "source_file",
-        "row_number",
-    ]
-    rows = [_id_row(case) for case in cases]
-    rows += [[name, "nowhere", *[None] * 7, pd.NaT, None, None, None] for name in missing]
-    frame = pd.DataFrame(rows, columns=columns).head(MOST_ROWS)
-    return Exhibit(
-        name="ids", title="Every id", frame=frame, left_out=max(0, len(rows) - MOST_ROWS)
-    )
-
-
-def _id_row(case: Case) -> list[object]:
-    row, found = case.subject, case.found
-    return [
-        case.asked,
-        found.cause,
-        found.domain,
-        found.retry,
-        str(found.grade),
-        none_or(getattr(row, "status", None), int),
-        found.code,
-        none_or(row.key_name, str),
-        none_or(row.model, str),
-        row.ts,
-        case.joined.cost_usd,
-        row.source_file,
-        row.row_number,
-    ]

@@ -62,17 +62,24 @@ def _verdict(report: findings.Report) -> str:
     )
 
 
-def _do_now(report: findings.Report) -> str:
+def _first(report: findings.Report) -> findings.NextStep | None:
+    """Give the first act to take; None where there is none."""
     steps = [*report.next_steps.steps]
     steps += [item.next_step for item in report.findings if item.next_step is not None]
-    return markup.paragraph(f"<strong>Do now:</strong> {step(steps[0])}") if steps else ""
+    return steps[0] if steps else None
+
+
+def _do_now(report: findings.Report) -> str:
+    first = _first(report)
+    return markup.paragraph(f"<strong>Do now:</strong> {step(first)}") if first else ""
 
 
 def _facts(report: findings.Report) -> list[tuple[str, str]]:
     verdict = report.verdict
     cause = "" if verdict.cause in words.ANSWERS else verdict.cause or "several"
     told = [("Cause", cause), ("Code", verdict.code or "")]
-    told += [("Must act", words.domain(verdict.domain)), *report.summary]
+    side = "" if verdict.cause == "success" else words.domain(verdict.domain)
+    told += [("Must act", side), *report.summary]
     return [(label, markup.text(value)) for label, value in told if value]
 
 
@@ -107,13 +114,13 @@ def _findings(report: findings.Report, zone: ZoneInfo) -> str:
     fine = [item for item in report.findings if item.status is Status.PASS]
     shown = ""
     if told:
-        shown += _table("What was found, worst first", told[:MOST_FINDINGS], zone)
+        shown += _table("What was found, worst first", told[:MOST_FINDINGS], zone, report)
     if told[MOST_FINDINGS:]:
         summary = f"The other {len(told) - MOST_FINDINGS} findings"
-        shown += markup.details(summary, _table(summary, told[MOST_FINDINGS:], zone))
+        shown += markup.details(summary, _table(summary, told[MOST_FINDINGS:], zone, report))
     if fine:
         summary = f"Checked and fine ({len(fine)})"
-        shown += markup.details(summary, _table("Checked and fine", fine, zone))
+        shown += markup.details(summary, _table("Checked and fine", fine, zone, report))
     return shown or markup.paragraph("Nothing was found.")
 
 
@@ -124,35 +131,45 @@ def _sorted(items: Sequence[Finding]) -> list[Finding]:
     )
 
 
-def _table(caption: str, items: Sequence[Finding], zone: ZoneInfo) -> str:
+def _act(item: findings.NextStep | None, told: dict[str, str]) -> str:
+    """Write what to do about a finding; an act that stands already is not written again."""
+    if item is None:
+        return tables.ABSENT
+    known = told.setdefault(item.text, "")
+    if known:
+        return known
+    told[item.text] = "As above."
+    return step(item)
+
+
+def _table(caption: str, items: Sequence[Finding], zone: ZoneInfo, report: findings.Report) -> str:
     names = ("How bad", "What", "What to do")
-    rows = (
-        markup.cell(_level(item))
-        + markup.cell(_what(item, zone))
-        + markup.cell(step(item.next_step) if item.next_step else tables.ABSENT)
-        for item in items
-    )
+    told = {first.text: "As in the verdict."} if (first := _first(report)) else {}
+    rows = []
+    for item in items:
+        title = item.title if item.title != report.verdict.title else words.THE_VERDICT
+        cells = (_level(item), _what(item, title, zone), _act(item.next_step, told))
+        rows.append("".join(map(markup.cell, cells)))
     return markup.table(caption, map(markup.header, names), rows, kind="rb-findings")
 
 
 def _level(item: Finding) -> str:
-    if item.status is Status.PASS:
-        return markup.badge("fine", "good")
-    if item.status is Status.UNKNOWN:
-        return markup.badge("unknown", "info")
-    return markup.badge(item.severity, item.severity)
+    kinds = {Status.PASS: "good", Status.UNKNOWN: "info"}
+    return markup.badge(item.level, kinds.get(item.status, item.severity))
 
 
-def _what(item: Finding, zone: ZoneInfo) -> str:
-    parts = [words.GRADES[item.grade].lower()] if item.grade is not Grade.CONFIRMED else []
+def _what(item: Finding, title: str, zone: ZoneInfo) -> str:
+    parts = [words.subject(findings.plain(item.subject))]
+    parts += [words.GRADES[item.grade].lower()] if item.grade is not Grade.CONFIRMED else []
+    parts += [f"{item.severity} if so"] if item.status is Status.UNKNOWN else []
     parts += [_measured(item)] if item.value is not None else []
-    parts += [f"{money.usd(item.impact_usd)} at stake"] if item.impact_usd is not None else []
+    parts += [f"{money.usd(item.impact_usd)} at stake"] if item.impact_usd else []
     if item.window is not None:
         ends = (item.window.start, item.window.end)
         parts.append(" to ".join(clock.clock_time(at, zone) for at in ends))
     parts += [f"rule {item.rule}"] + ([f"mark {item.mark}"] if item.mark else [])
-    title = f"<strong>{markup.text(item.title)}</strong>"
-    return f"{title}<br>{markup.muted(markup.text(' · '.join(parts)))}{_evidence(item)}"
+    about = markup.muted(markup.soft(" · ".join(filter(None, parts))))
+    return f"<strong>{markup.text(title)}</strong><br>{about}{_evidence(item)}"
 
 
 def _measured(item: Finding) -> str:
@@ -180,7 +197,7 @@ def _evidence(item: Finding) -> str:
     heads = [markup.header(name, right=name == "Row") for name in names]
     left = count - MOST_EVIDENCE
     more = markup.muted(f"{left} more in findings.json") if left > 0 else ""
-    summary = markup.muted(f"{count} row{'s' if count > 1 else ''} of evidence")
+    summary = markup.muted(f"{count:,} row{'s' if count > 1 else ''} of evidence")
     return markup.details(summary, markup.table(f"Evidence: {item.title}", heads, rows) + more)
 
 

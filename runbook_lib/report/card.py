@@ -11,7 +11,6 @@ from runbook_lib.report import answer, markup, tables
 MOST_NOTES = 12
 """Notes that are shown; the others are counted."""
 
-_UTC = ZoneInfo("UTC")
 _RIGHT = ("Rows", "Repeated")
 
 
@@ -25,6 +24,7 @@ class Card(Protocol):
         rejected: Rejected rows by reason.
         notes: What people should know of the files.
         sample: Whether the data are made up.
+        timezone: IANA zone in which people are told its times.
     """
 
     tables: Sequence[Any]
@@ -32,12 +32,14 @@ class Card(Protocol):
     rejected: Mapping[str, int]
     notes: Sequence[str]
     sample: bool
+    timezone: str
 
 
 def html(card: Card, now: datetime) -> str:
     """Make the HTML of a card; made-up data have no age."""
     heads = ["Table", "Rows", "Repeated", "First", "Last", *([] if card.sample else ["Age"])]
-    rows = [_row(line, None if card.sample else now) for line in card.tables]
+    zone = clock.zone(card.timezone)
+    rows = [_row(line, zone, None if card.sample else now) for line in card.tables]
     label = markup.badge("sample data", "info") if card.sample else ""
     table = markup.table(
         "What the store holds", [markup.header(name, right=name in _RIGHT) for name in heads], rows
@@ -46,21 +48,22 @@ def html(card: Card, now: datetime) -> str:
         answer.bullets(markup.text(line) for line in lines) if lines else ""
         for lines in (_rejected(card), _notes(card))
     )
-    return f"{label}{table}{told}{answer.inputs(card.inputs, _UTC)}"
+    return f"{label}{table}{told}{answer.inputs(card.inputs, zone)}"
 
 
 def plain(card: Card, now: datetime) -> str:
     """Write a card as text."""
-    told = [_told(line, None if card.sample else now) for line in card.tables]
+    zone = clock.zone(card.timezone)
+    told = [_told(line, zone, None if card.sample else now) for line in card.tables]
     told += [f"- {line}" for line in (*_rejected(card), *_notes(card))]
     return redact.visible(redact.secrets("\n".join(told))) or "The store is empty."
 
 
-def _row(line: Any, now: datetime | None) -> str:
+def _row(line: Any, zone: ZoneInfo, now: datetime | None) -> str:
     values = {name: getattr(line, name) for name in ("rows", "repeated", "first_at", "last_at")}
     cells = [markup.cell(f"<strong>{markup.text(line.table)}</strong>")]
     cells += [
-        tables.shown(value, name, _UTC).cell(right=name in ("rows", "repeated"))
+        tables.shown(value, name, zone).cell(right=name in ("rows", "repeated"))
         for name, value in values.items()
     ]
     return "".join(cells) + (markup.cell(markup.text(_age(line, now))) if now else "")
@@ -72,8 +75,9 @@ def _age(line: Any, now: datetime) -> str:
     return clock.ago(max(now, line.last_at) - line.last_at)
 
 
-def _told(line: Any, now: datetime | None) -> str:
-    span = f", {clock.stamp(line.first_at)} to {clock.stamp(line.last_at)}" if line.first_at else ""
+def _told(line: Any, zone: ZoneInfo, now: datetime | None) -> str:
+    ends = [clock.clock_time(at, zone) for at in (line.first_at, line.last_at) if at]
+    span = f", {' to '.join(ends)}" if ends else ""
     age = f", {_age(line, now)} old" if now and line.last_at else ""
     return f"{line.table}: {line.rows:,} rows ({line.repeated:,} repeated){span}{age}"
 

@@ -24,8 +24,12 @@ CHARTS: dict[str, Drawer] = {
 def counted(item: findings.Exhibit) -> str:
     """Say in one sentence which rows are not shown; empty when all are."""
     rows, told = len(item.frame), []
-    if len(tables.filled(item.frame).columns) < len(item.frame.columns):
+    held = [str(name) for name in tables.filled(item.frame).columns]
+    chosen = {name for spec in item.columns for name in spec.split("+")}
+    if len(held) < len(item.frame.columns):
         told.append("Columns without a value are left out.")
+    if chosen and not set(held) <= chosen:
+        told.append(f"A run writes more columns to {item.name}.csv.")
     if rows > tables.MOST_SHOWN:
         told.append(
             f"{tables.MOST_SHOWN} of {rows:,} rows are shown; a run writes all of them to "
@@ -40,18 +44,16 @@ def counted(item: findings.Exhibit) -> str:
 def html(item: findings.Exhibit) -> tuple[str, str]:
     """Make the HTML of an exhibit, and its words."""
     zone = clock.zone(item.timezone)
-    if item.chart in CHARTS:
+    if item.chart in CHARTS and not item.frame.empty:
         return _charted(item, zone)
     if item.frame.empty:
         told = f"{item.title}: none."
         empty = markup.paragraph(f"<em>{markup.text(told)}</em>")
         return empty + _note(item.note), redact.safe(told)
-    table = tables.rows(tables.filled(item.frame), item.title, zone)
+    laid_out = tables.columns(item.frame, zone, chosen=item.columns)
     note = _note(" ".join(part for part in (item.note, counted(item)) if part))
-    return (
-        f"{table}{note}",
-        f"{redact.safe(item.title)}\n{tables.plain(tables.filled(item.frame), zone)}",
-    )
+    table, title = tables.rows(laid_out, item.title), redact.safe(item.title)
+    return f"{table}{note}", f"{title}\n{tables.plain(laid_out)}"
 
 
 def _note(told: str) -> str:
@@ -60,9 +62,8 @@ def _note(told: str) -> str:
 
 def _charted(item: findings.Exhibit, zone: ZoneInfo) -> tuple[str, str]:
     picture = CHARTS[item.chart](item.frame, zone, title=item.title)
-    behind = ""
-    if not item.frame.empty:
-        table = tables.rows(tables.filled(item.frame), item.title, zone) + _note(counted(item))
-        behind = markup.details(f"The rows behind it ({len(item.frame):,})", table)
+    laid_out = tables.columns(item.frame, zone, chosen=item.columns)
+    table = tables.rows(laid_out, item.title) + _note(counted(item))
+    behind = markup.details(f"The rows behind it ({len(item.frame):,})", table)
     told = redact.visible(redact.secrets(picture.words))
     return f"{figures.html(picture)}{_note(item.note)}{behind}", told

@@ -6,15 +6,18 @@ survives in JupyterLab, in an untrusted notebook and under a strict content-secu
 
 import base64
 import io
+import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from runbook_lib import redact
 from runbook_lib.report import markup
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 COLOURS = {
@@ -27,6 +30,14 @@ COLOURS = {
 }
 """Colours that stay apart for colour-blind readers (Okabe and Ito)."""
 
+WIDE = 5.6
+"""Width in inches of a picture whose words can be read on a phone without scrolling."""
+
+_DPI = 160
+_SHOWN, _LEAST = 0.70, 0.41
+"""Width at which a picture is shown, at most and at least, in parts of its own pixels."""
+
+_LINE = 64
 _STYLE: Any = {
     "font.size": 10.0,
     "font.family": ["DejaVu Sans"],
@@ -60,7 +71,12 @@ def drawing(width: float, height: float) -> Iterator["Figure"]:
 
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")
-        yield Figure(figsize=(width, height), dpi=110, layout="constrained", facecolor="white")
+        yield Figure(figsize=(width, height), dpi=_DPI, layout="constrained", facecolor="white")
+
+
+def title(axes: "Axes", text: str) -> None:
+    """Write the title of a picture over its axes, on several lines where it is long."""
+    axes.set_title("\n".join(textwrap.wrap(redact.safe(text, limit=180), _LINE)))
 
 
 def png(figure: "Figure") -> bytes:
@@ -76,11 +92,13 @@ def png(figure: "Figure") -> bytes:
 def html(picture: Picture) -> str:
     """Put a picture and its words into one piece of HTML."""
     data, caption = base64.b64encode(picture.png).decode("ascii"), markup.text(picture.caption)
+    width = int.from_bytes(picture.png[16:20], "big")  # where a PNG says it
+    most, least = round(_SHOWN * width), round(_LEAST * width)
     return (
         '<figure tabindex="0" style="margin:8px 0;max-width:900px">'
         f'<img alt="{markup.text(picture.words)}" src="data:image/png;base64,{data}" '
-        'style="width:100%;max-width:900px;height:auto;background-color:#ffffff;'
-        'border-radius:4px">'
+        f'style="width:100%;max-width:{most}px;min-width:{least}px;height:auto;'
+        'background-color:#ffffff;border-radius:4px">'
         f'<figcaption style="font-size:13px;margin-top:4px">{caption}</figcaption>'
         "</figure>"
     )

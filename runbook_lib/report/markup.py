@@ -6,6 +6,7 @@ colour carries its own background too. Every value passes through `text` before 
 """
 
 import html
+import re
 from collections.abc import Iterable
 
 from runbook_lib import redact
@@ -32,12 +33,19 @@ BADGES = {
 MUTED = "opacity:0.78"
 """Style of what is secondary."""
 
+_LONG_WORD = re.compile(r"[^\s<>]{15,}")
+_JOINT = re.compile(r"([_.:/@,-])(?=\w{2})")
 _CELL = "padding:5px 10px;vertical-align:top;border-bottom:1px solid rgba(127,127,127,0.35)"
 
 
 def text(value: object) -> str:
     """Escape any value for HTML: no secret, no control character, nothing live."""
     return html.escape(redact.visible(redact.secrets(str(value))))
+
+
+def soft(value: object) -> str:
+    """Escape a value as `text` does, and let long words break behind their joints."""
+    return _LONG_WORD.sub(lambda word: _JOINT.sub(r"\1<wbr>", word[0]), text(value))
 
 
 def badge(label: str, kind: str) -> str:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from runbook_lib import clock, redact
+from runbook_lib import clock
 from runbook_lib.report import figures
 
 if TYPE_CHECKING:
@@ -76,10 +76,10 @@ def picture(frame: "pd.DataFrame", zone: ZoneInfo, *, title: str) -> figures.Pic
         The picture with its words.
     """
     marks = {key: at for key, _ in _MARKS if isinstance(at := frame.attrs.get(key), datetime)}
-    with figures.drawing(8.2, 3.7) as figure:
+    with figures.drawing(figures.WIDE, 4.0) as figure:
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[2.2, 1])
         if frame.empty:
-            top.set_title(redact.safe(title, limit=90))
+            figures.title(top, title)
             told = f"{title}: no request in this span."
             return figures.Picture(png=figures.png(figure), words=told, caption=told)
         bars, width = wider(frame)
@@ -88,7 +88,8 @@ def picture(frame: "pd.DataFrame", zone: ZoneInfo, *, title: str) -> figures.Pic
         _marks(top, marks)
         _clock(bottom, bars, zone)
         title = title if width == 1 else f"{title} (bars of {width} minutes)"
-        top.set_title(redact.safe(title, limit=90))
+        figures.title(top, title)
+        figure.legend(loc="outside lower left", frameon=False, fontsize=9, ncols=3)
         told = f"{title}. {words(bars, marks, zone)}"
         return figures.Picture(png=figures.png(figure), words=told, caption=told)
 
@@ -117,13 +118,14 @@ def _bars(axes: "Axes", bars: "pd.DataFrame", width: int) -> None:
         )
     axes.set_ylabel("failed")
     axes.set_ylim(0, max(1, bars["failed"].max()) * 1.3)
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False, fontsize=9, ncols=2)
     _whole_numbers(axes)
 
 
 def _answered(axes: "Axes", bars: "pd.DataFrame", width: int) -> None:
     tone = figures.COLOURS["good"]
-    axes.bar(bars["minute"], bars["ok"], width=width / 1440, align="edge", color=tone)
+    axes.bar(
+        bars["minute"], bars["ok"], width=width / 1440, align="edge", color=tone, label="answered"
+    )
     axes.set_ylabel("answered")
     axes.set_ylim(0, max(1, bars["ok"].max()) * 1.1)
     _whole_numbers(axes)
@@ -166,7 +168,7 @@ def _clock(axes: "Axes", bars: "pd.DataFrame", zone: ZoneInfo) -> None:
     from matplotlib import dates
 
     untyped: Any = dates
-    ticks = untyped.AutoDateLocator(tz=zone, minticks=4, maxticks=9)
+    ticks = untyped.AutoDateLocator(tz=zone, minticks=3, maxticks=7)
     axes.xaxis.set_major_locator(ticks)
     axes.xaxis.set_major_formatter(untyped.ConciseDateFormatter(ticks, tz=zone))
     offset = bars["minute"].iloc[0].astimezone(zone).strftime("%z")

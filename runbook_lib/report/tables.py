@@ -1,5 +1,6 @@
 """Rows as a table for people: what can be read at a glance, with the exact value behind it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -36,7 +37,7 @@ class Shown:
         under: A second, smaller line.
         exact: The exact value, where *told* is shorter.
         right: Lined up at the right, as numbers are.
-        whole: Never broken over lines.
+        tail: Its last word stays on the line of the one before.
         code: An id, set in even letters.
     """
 
@@ -44,17 +45,24 @@ class Shown:
     under: str = ""
     exact: str = ""
     right: bool = False
-    whole: bool = False
+    tail: bool = False
     code: bool = False
 
-    def cell(self, *, right: bool) -> str:
-        """Make the cell of a table."""
-        inner = markup.text(self.told)
+    @property
+    def inner(self) -> str:
+        """The value as HTML."""
+        inner = markup.soft(self.told)
+        if self.tail:
+            inner = "\u00a0".join(inner.rsplit(" ", 1))
         if self.code:
             inner = f'<code style="background:none;padding:0;font-size:12px">{inner}</code>'
         if self.under:
             inner += f"<br>{markup.muted(markup.text(self.under))}"
-        return markup.cell(inner, right=right, title=self.exact, nowrap=self.whole)
+        return inner
+
+    def cell(self, *, right: bool) -> str:
+        """Make the cell of a table."""
+        return markup.cell(self.inner, right=right, title=self.exact)
 
     @property
     def plain(self) -> str:
@@ -89,7 +97,7 @@ def instant(value: datetime, zone: ZoneInfo) -> Shown:
         told=clock.clock_time(value, zone),
         under=utc.strftime(form) if local.utcoffset() else "",
         exact=clock.stamp(value),
-        whole=True,
+        tail=True,
     )
 
 
@@ -117,7 +125,6 @@ def _text(value: object, name: str) -> Shown:
         told=short or ABSENT,
         exact=told if short != told else "",
         code=like_id and bool(short),
-        whole=like_id or len(short) <= 24,
     )
 
 
@@ -138,11 +145,58 @@ def shown(value: Any, name: str, zone: ZoneInfo) -> Shown:
     return _text(value.isoformat() if isinstance(value, date) else value, name)
 
 
-def _columns(frame: "pd.DataFrame", zone: ZoneInfo, most: int) -> list[list[Shown]]:
-    return [
-        [shown(value, str(name), zone) for value in frame.iloc[:most, place]]
-        for place, name in enumerate(frame.columns)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column as shown: its header, and the values of each of its cells."""
+
+    head: str
+    cells: list[list[Shown]]
+
+    @property
+    def right(self) -> bool:
+        """Whether it is lined up at the right."""
+        return any(item.right for cell in self.cells for item in cell[:1])
+
+
+def columns(
+    frame: "pd.DataFrame", zone: ZoneInfo, *, chosen: Sequence[str] = (), most: int = MOST_SHOWN
+) -> list[Column]:
+    """Lay out the first rows of a frame.
+
+    Args:
+        frame: Any frame; its index is not shown.
+        zone: Zone its times are shown in.
+        chosen: Columns, with "+" between those of one cell; empty for all.
+        most: Rows shown.
+
+    Returns:
+        The columns; of a wide table those without any value are left out, and of a cell of several
+        what is unknown.
+    """
+    held = filled(frame)
+    names = [str(name) for name in held.columns]
+    groups = [[place] for place in range(len(names))]
+    if chosen:
+        groups = [[names.index(n) for n in spec.split("+") if n in names] for spec in chosen]
+    return [_column(held, group, zone, most) for group in groups if group]
+
+
+def _column(frame: "pd.DataFrame", places: list[int], zone: ZoneInfo, most: int) -> Column:
+    names = [str(frame.columns[place]) for place in places]
+    values = [
+        [shown(value, name, zone) for value in frame.iloc[:most, place]]
+        for place, name in zip(places, names, strict=True)
     ]
+    cells = [
+        [item for item in cell if item.told != ABSENT] or [*cell[:1]]
+        for cell in map(list, zip(*values, strict=True))
+    ]
+    heads = [label(name) for name in names]
+    return Column(head=", ".join([heads[0], *(_lower(head) for head in heads[1:])]), cells=cells)
+
+
+def _lower(head: str) -> str:
+    return head[0].lower() + head[1:] if head[1:2].islower() else head
 
 
 def filled(frame: "pd.DataFrame") -> "pd.DataFrame":
@@ -160,48 +214,46 @@ def filled(frame: "pd.DataFrame") -> "pd.DataFrame":
     return frame.loc[:, held]
 
 
-def rows(frame: "pd.DataFrame", caption: str, zone: ZoneInfo, *, most: int = MOST_SHOWN) -> str:
-    """Make the table of a frame, its first *most* rows, as HTML.
+def rows(laid_out: Sequence[Column], caption: str) -> str:
+    """Make a table as HTML; every value escaped.
 
     Args:
-        frame: Any frame; its index is not shown.
+        laid_out: As `columns` gives them.
         caption: Title of the table.
-        zone: Zone its times are shown in, UTC under it.
-        most: Rows shown.
-
-    Returns:
-        HTML; every value escaped.
     """
-    columns = _columns(frame, zone, most)
-    right = [any(item.right for item in column) for column in columns]
-    heads = [
-        markup.header(label(str(name)), right=side)
-        for name, side in zip(frame.columns, right, strict=True)
-    ]
+    heads = [markup.header(column.head, right=column.right) for column in laid_out]
     lines = [
-        "".join(item.cell(right=side) for item, side in zip(line, right, strict=True))
-        for line in zip(*columns, strict=True)
+        "".join(
+            _cell(cell, right=column.right) for cell, column in zip(line, laid_out, strict=True)
+        )
+        for line in zip(*(column.cells for column in laid_out), strict=True)
     ]
     return markup.table(caption, heads, lines)
 
 
-def plain(frame: "pd.DataFrame", zone: ZoneInfo, *, most: int = MOST_SHOWN) -> str:
-    """Write the first rows of a frame as text in columns.
+def _cell(items: Sequence[Shown], *, right: bool) -> str:
+    first, *others = items
+    if not others:
+        return first.cell(right=right)
+    below = "".join(f"<br>{markup.muted(item.inner)}" for item in others)
+    return markup.cell(first.inner + below, right=right, title=first.exact)
+
+
+def plain(laid_out: Sequence[Column]) -> str:
+    """Write a table as text in columns: a line of headers, then a line a row.
 
     Args:
-        frame: Any frame; its index is not shown.
-        zone: Zone its times are shown in.
-        most: Rows shown.
-
-    Returns:
-        A line of headers, then a line a row.
+        laid_out: As `columns` gives them.
     """
-    columns = [
-        [redact.safe(label(str(name))), *(item.plain for item in column)]
-        for name, column in zip(frame.columns, _columns(frame, zone, most), strict=True)
+    texts = [
+        [
+            redact.safe(column.head),
+            *(" ".join(item.plain for item in cell) for cell in column.cells),
+        ]
+        for column in laid_out
     ]
-    widths = [max(map(len, column)) for column in columns]
+    widths = [max(map(len, column)) for column in texts]
     return "\n".join(
         "  ".join(told.ljust(width) for told, width in zip(line, widths, strict=True)).rstrip()
-        for line in zip(*columns, strict=True)
+        for line in zip(*texts, strict=True)
     )

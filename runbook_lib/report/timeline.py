@@ -115,21 +115,23 @@ def picture(frame: "pd.DataFrame", zone: ZoneInfo, *, title: str) -> figures.Pic
         The picture with its words.
     """
     drawn, caption = attempts(frame), f"{title}: {counted(len(frame))}."
-    with figures.drawing(8.2, max(1.7, 1.15 + 0.42 * len(drawn))) as figure:
+    with figures.drawing(figures.WIDE, max(1.7, 1.2 + 0.5 * len(drawn))) as figure:
         axes = figure.subplots()
         unit = _draw(axes, drawn)
         if drawn:
             at = clock.clock_time(frame["started_at"].min(), zone)
             axes.set_xlabel(f"{unit} since {at}")
-            first, last = (frame["started_at"].iloc[place] for place in (0, -1))
-            caption = f"{caption[:-1]}, {clock.stamp(first)} to {clock.stamp(last)}."
-        axes.set_title(redact.safe(title, limit=90))
+            first, last = (
+                clock.clock_time(frame["started_at"].iloc[place], zone) for place in (0, -1)
+            )
+            caption = f"{caption[:-1]}, {first} to {last}."
+        figures.title(axes, title)
         told = f"{title}. {words(drawn, len(frame))}"
         return figures.Picture(png=figures.png(figure), words=told, caption=caption)
 
 
 def _draw(axes: "Axes", drawn: Sequence[Attempt]) -> str:
-    """Draw the bars; gives the unit of the axis in words."""
+    """Draw the bars, each under its words; gives the unit of the axis in words."""
     last = max((item.start_s + item.length_s for item in drawn), default=1.0) or 0.001
     thinnest = last * 0.006
     for place, item in enumerate(drawn):
@@ -139,22 +141,19 @@ def _draw(axes: "Axes", drawn: Sequence[Attempt]) -> str:
             place,
             length,
             left=item.start_s,
-            height=0.56,
+            height=0.42,
             color=figures.COLOURS[tone],
             hatch="///" if item.outcome == "no_answer" else None,
             edgecolor="#444444",
             linewidth=0.6,
         )
+        axes.text(0, place - 0.27, f"{item.name}: {item.result}", size=9, va="bottom")
         if item.wait_s and place:
             _wait(axes, item, place, last)
-    axes.set_yticks(range(len(drawn)), [item.name for item in drawn])
-    axes.tick_params(axis="y", length=0)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
     axes.set_xlim(-last * 0.01, last * 1.02)
-    axes.set_ylim(len(drawn) - 0.4, -0.6)
-    results = axes.twinx()
-    results.set_ylim(axes.get_ylim())
-    results.set_yticks(range(len(drawn)), [item.result for item in drawn], size=9)
-    results.tick_params(axis="y", length=0)
+    axes.set_ylim(len(drawn) - 0.6, -0.9)
     axes.grid(axis="x", color="#E3E3E3", linewidth=0.7)
     axes.set_axisbelow(True)
     if last >= 1:
@@ -164,9 +163,10 @@ def _draw(axes: "Axes", drawn: Sequence[Attempt]) -> str:
 
 
 def _wait(axes: "Axes", item: Attempt, place: int, last: float) -> None:
+    """Draw the wait before an attempt, with its length where there is room behind the words."""
     start = item.start_s - (item.wait_s or 0)
     axes.plot([start, item.start_s], [place, place], color="#666666", lw=1.1, ls=(0, (2, 2)))
-    if item.wait_s and item.wait_s > last * 0.16:
+    if item.wait_s and item.wait_s > last * 0.2:
         told = f"waits {span(item.wait_s)}"
         middle = (start + item.start_s) / 2
-        axes.text(middle, place - 0.06, told, size=8, ha="center", va="bottom", color="#444444")
+        axes.text(middle, place + 0.06, told, size=9, ha="center", va="top", color="#444444")

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from runbook_lib.findings import level
+
 GRADES = {"confirmed": "Confirmed", "likely": "Likely", "inconclusive": "Inconclusive"}
 """How sure a verdict is, as a label."""
 
@@ -62,8 +64,11 @@ ANSWERS = {
 }
 """Verdicts that are about no failed request: what to do, and why."""
 
-NOTHING_TO_RETRY = ("Nothing to retry.", "The request was answered whole.")
+NOTHING_TO_RETRY = ("Nothing to retry.", "Nothing failed.")
 """Said where nothing failed."""
+
+THE_VERDICT = "What the verdict says."
+"""Stands for a finding whose title the verdict has already."""
 
 DOMAINS = {
     "caller": "the caller: the client or its network",
@@ -128,8 +133,9 @@ def lines(report: Mapping[str, Any], *, most: int = 6) -> list[str]:
     told.append(" ".join(retry(verdict["cause"], verdict["retry"])))
     cause = " ".join(part for part in (verdict["cause"], verdict["code"]) if part)
     why = "" if verdict["cause"] in ANSWERS else f"Cause: {cause or 'several'}. "
-    told.append(f"{why}Must act: {domain(verdict['domain'])}.")
-    told += _finding_lines(report["findings"], most)
+    if verdict["cause"] != "success":
+        told.append(f"{why}Must act: {domain(verdict['domain'])}.")
+    told += _finding_lines(report["findings"], most, verdict["title"])
     told += [f"Not whole: {reason}" for reason in coverage["partial"]]
     step = first_step(report)
     return [*told, f"Next: {step}"] if step else told
@@ -149,11 +155,18 @@ def step(item: Mapping[str, Any]) -> str:
     return f"{item['text']}{place}{who}"
 
 
-def _finding_lines(findings: Sequence[Mapping[str, Any]], most: int) -> list[str]:
-    shown = [item for item in findings if item["status"] != "pass"]
+def subject(about: Mapping[str, Any]) -> str:
+    """Name what a finding is about: key, model, environment, request; empty for none."""
+    names = {"key_name": "key", "model": "model", "environment": "environment"}
+    told = [f"{word} {about[name]}" for name, word in names.items() if about.get(name)]
+    return ", ".join([*told, *([f"id {about['request_id']}"] if about.get("request_id") else [])])
+
+
+def _finding_lines(items: Sequence[Mapping[str, Any]], most: int, verdict_title: str) -> list[str]:
+    shown = [item for item in items if item["status"] != "pass"]
     shown.sort(key=lambda item: (item["status"] != "fail", SEVERITIES.index(item["severity"])))
-    told = [
-        f"  {item['severity'] if item['status'] == 'fail' else 'unknown':<8}  {item['title']}"
-        for item in shown[:most]
-    ]
+    told = []
+    for item in shown[:most]:
+        title = THE_VERDICT if item["title"] == verdict_title else item["title"]
+        told.append(f"  {level(item['status'], item['severity']):<8}  {title}")
     return [*told, f"  … and {len(shown) - most} more"] if len(shown) > most else told

@@ -9,9 +9,10 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from runbook_lib import clock, redact
 from runbook_lib.errors import ParameterError, RunbookError, RunError, StoppedError
@@ -177,15 +178,25 @@ def _write(
 def _told(content: Mapping[str, Any]) -> dict[str, str]:
     """What the page tells of the run, label and value."""
     run = content["run"]
+    zone = clock.zone(run["timezone"])
     values = ", ".join(f"{name} = {value!r}" for name, value in run["parameters"].items())
     return {
         "Runbook": f"{run['runbook']} {run['version']}",
-        "Made at": run["started_at"],
-        "Judged as of": run["now"] or "the clock",
+        "Made at": _in_zone(run["started_at"], zone),
+        "Judged as of": _in_zone(run["now"], zone) if run["now"] else "the clock",
         "Parameters": values or "the defaults",
         "Data": "sample data, made from a seed" if run["sample_data"] else "your own",
         "Status": f"{run['status']}, exit code {run['exit_code']}",
     }
+
+
+def _in_zone(stamp: str, zone: ZoneInfo) -> str:
+    """Write an instant of `findings.json` for people, UTC beside it where that differs."""
+    at = clock.parse(stamp)
+    if at is None:
+        return stamp
+    told, utc = clock.clock_time(at, zone), clock.clock_time(at, ZoneInfo("UTC"))
+    return told if at.astimezone(zone).utcoffset() == timedelta(0) else f"{told} ({utc})"
 
 
 @contextmanager

@@ -49,6 +49,7 @@ class Card:
         notes: What people should know of the files, each with the name of its file.
         owners: Account → accounts or users that its rows name, such as "user_id 8".
         sample: Whether the data are made up.
+        timezone: IANA zone in which people are told its times.
     """
 
     tables: Sequence[TableCard]
@@ -57,6 +58,7 @@ class Card:
     notes: Sequence[str]
     sample: bool = False
     owners: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    timezone: str = "UTC"
 
     @property
     def last_at(self) -> datetime | None:
@@ -108,7 +110,7 @@ def record(intake: "Intake") -> dict[str, Any]:
     }
 
 
-def card(manifest: "Manifest") -> Card:
+def card(manifest: "Manifest", *, timezone: str = "UTC") -> Card:
     """Draw the card of one state of the lake."""
     tables = [_table(name, parts) for name in TABLES if (parts := manifest.of(name))]
     rejected: dict[str, int] = {}
@@ -123,6 +125,7 @@ def card(manifest: "Manifest") -> Card:
         notes=[f"{taken['source_file']}: {note}" for taken in order for note in taken["notes"]],
         sample=manifest.sample,
         owners=_owners(manifest),
+        timezone=timezone,
     )
 
 

@@ -34,7 +34,12 @@ class Store:
     """
 
     def __init__(
-        self, folder: str | Path, *, read_only: bool = True, memory_mb: int = MEMORY_MB
+        self,
+        folder: str | Path,
+        *,
+        read_only: bool = True,
+        memory_mb: int = MEMORY_MB,
+        timezone: str = "UTC",
     ) -> None:
         """Open the lake in a folder.
 
@@ -42,13 +47,14 @@ class Store:
             folder: The lake. With `read_only=False` it is made when it is not there.
             read_only: Whether nothing will be added.
             memory_mb: Memory the engine may use, in MiB.
+            timezone: IANA zone in which the intake card tells times; answers are in UTC.
 
         Raises:
             InputError: the folder holds no lake, or is none.
             StoreError: the lake is broken or of an unknown version.
         """
         self.folder, self.read_only = Path(folder), read_only
-        self._memory_mb = memory_mb
+        self._memory_mb, self._timezone = memory_mb, timezone
         self._reader: Reader | None = None
         if read_only and not (self.folder / manifest.FILE).is_file():
             raise InputError(
@@ -77,7 +83,7 @@ class Store:
     @property
     def intake(self) -> Card:
         """What the lake holds: rows, span, rejected rows and files."""
-        return card(self._state)
+        return card(self._state, timezone=self._timezone)
 
     @property
     def sample(self) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from runbook_lib import findings, report
 from runbook_lib.findings import Grade, Severity, Status
-from runbook_lib.report import answer, card, words
+from runbook_lib.report import answer, card, exhibit, markup, words
 
 
 @pytest.fixture(autouse=True)
@@ -173,6 +173,7 @@ class _Card:
     tables, rejected, notes = [_Table()], {"no time": 2}, ["usage.csv: cut in the middle"]
     inputs = made_report.report().inputs
     sample = False
+    timezone = "UTC"
 
 
 def test_the_intake_card_tells_what_is_held_and_what_was_left_out() -> None:
@@ -195,3 +196,88 @@ def test_made_up_data_have_no_age() -> None:
     text = _text(card.html(Sample(), made_report.NOW))
     assert "Age" not in text
     assert "sample data" in text
+
+
+@pytest.mark.parametrize(
+    ("status", "severity", "word"),
+    [
+        pytest.param(Status.FAIL, Severity.MEDIUM, "medium", id="fails"),
+        pytest.param(Status.UNKNOWN, Severity.HIGH, "unknown", id="cannot-tell"),
+        pytest.param(Status.PASS, Severity.INFO, "pass", id="passes"),
+    ],
+)
+def test_how_bad_a_finding_is_has_one_word_everywhere(status, severity, word: str) -> None:
+    """Who compares the page with the terminal or the file must not have to translate."""
+    made = made_report.report()
+    one = replace(made.findings[0], status=status, severity=severity, title="The one")
+    made = replace(made, findings=[one])
+    assert one.level == word
+    page = _text(answer.html(made))
+    assert f"What to do{word}The one" in page
+    lines = words.lines(made.to_dict())
+    told = [line.split() for line in lines if line.endswith("The one")]
+    assert told == ([] if status is Status.PASS else [[word, "The", "one"]])
+
+
+def test_a_finding_says_what_it_is_about_and_repeats_nothing() -> None:
+    """Among several requests the subject tells them apart; an act is written once."""
+    made = made_report.report()
+    about = findings.Subject(key_name="prod-docs", model="gpt-5.4", request_id="req-9")
+    first = replace(made.findings[0], subject=about, impact_usd=0, evidence=())
+    same = [replace(first, title=made.verdict.title), first, replace(first, title="Another")]
+    text = _text(answer.html(replace(made, findings=same)))
+    assert text.count("key prod-docs, model gpt-5.4, id req-9") == 3
+    assert "at stake" not in text
+    assert text.count(made.verdict.title) == 1
+    assert text.count("What the verdict says.") == 1
+    assert text.count(made_report.STEP.text) == 1
+    assert text.count("As in the verdict.") == 3
+    lines = words.lines(replace(made, findings=same).to_dict())
+    assert sum(made.verdict.title in line for line in lines) == 1
+
+
+def test_the_intake_card_tells_times_in_the_asked_zone() -> None:
+    """One page must not have two clocks."""
+
+    class Shanghai(_Card):
+        timezone = "Asia/Shanghai"
+
+    assert "13:43:02 CST" in _text(card.html(Shanghai(), made_report.NOW))
+    assert "13:43:02 CST" in card.plain(Shanghai(), made_report.NOW)
+
+
+def test_columns_of_one_cell_stand_together() -> None:
+    """A table must fit on a screen; the CSV keeps every column by itself."""
+    frame = made_report.attempts()
+    item = findings.Exhibit(
+        name="attempts",
+        title="Attempts",
+        frame=frame,
+        columns=("attempt", "status+code", "request_id"),
+    )
+    html, plain = exhibit.html(item)
+    text = _text(html)
+    assert "AttemptStatus, codeRequest id1429API_KEY_QUOTA_EXHAUSTEDreq-cap-1" in text
+    assert "Duration" not in text
+    assert "more columns to attempts.csv" in text
+    assert "429 API_KEY_QUOTA_EXHAUSTED" in plain
+    assert "req-cap-23––4" in text
+
+
+def test_long_words_break_at_their_joints_only() -> None:
+    """An id may be cut in lines, an amount or a time never; copying it gives the id."""
+    html = markup.soft("$0.013 at 21:05:00, API_KEY_QUOTA_EXHAUSTED <b>")
+    assert html == "$0.013 at 21:05:00, API_<wbr>KEY_<wbr>QUOTA_<wbr>EXHAUSTED &lt;b&gt;"
+
+
+@pytest.mark.parametrize("chart", ["timeline", "minutes"])
+def test_no_picture_is_drawn_of_nothing(chart: str) -> None:
+    """Empty axes look like a fault; words say that there is nothing."""
+    frame = made_report.minutes().iloc[:0]
+    item = findings.Exhibit(
+        name="x", title="Failures", frame=frame, chart=chart, note="Nothing failed in the window."
+    )
+    html, plain = exhibit.html(item)
+    assert "<img" not in html
+    assert "Nothing failed in the window." in html
+    assert plain == "Failures: none."

@@ -98,3 +98,25 @@ def test_a_picture_stands_in_html_with_its_words() -> None:
     assert 'alt="a &quot;b&quot; &lt;c&gt;"' in html
     assert "data:image/png;base64,eA==" in html
     assert "&lt;d&gt;" in html
+
+
+@pytest.mark.parametrize("drawer", [timeline.picture, minutes.picture])
+def test_a_picture_fits_on_a_phone(drawer) -> None:
+    """At 376 pixels nothing is cut off, and the smallest words are still eight pixels high."""
+    frame = made_report.attempts() if drawer is timeline.picture else made_report.minutes()
+    picture = drawer(frame, ZONE, title="Failures around the request, by minute " * 3)
+    width = int.from_bytes(picture.png[16:20], "big")
+    assert f"min-width:{round(figures._LEAST * width)}px" in figures.html(picture)
+    assert figures._LEAST * width <= 376
+    assert 9 / 72 * figures._DPI * 376 / width >= 8
+
+
+def test_times_of_a_picture_are_in_the_asked_zone() -> None:
+    """In its words and its caption alike."""
+    for picture in (
+        timeline.picture(made_report.attempts(), ZONE, title="Attempts"),
+        minutes.picture(made_report.minutes(), ZONE, title="Failures"),
+    ):
+        assert "CST" in picture.caption
+        assert "Z" not in picture.caption.replace("CST", "")
+        assert "UTC" not in picture.caption

@@ -1,6 +1,8 @@
 """What a triage reports around its verdict: joins, waits, spells, who else, cost, support pack."""
 
 import json
+import re
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +15,8 @@ from runbook_lib.analysis import case, triage
 from runbook_lib.analysis.around import spell
 from runbook_lib.analysis.joins import join
 from runbook_lib.analysis.material import Material
-from runbook_lib.findings import Finding, Grade, Report, Status
+from runbook_lib.clock import Window
+from runbook_lib.findings import Finding, Grade, Input, Report, Status
 
 CAP = {"code": "API_KEY_QUOTA_EXHAUSTED"}
 
@@ -182,6 +185,171 @@ def test_what_changed_before_is_a_suspect_and_never_a_cause() -> None:
     assert list(report.exhibits["changes"].frame["row_number"]) == [5]
     suspect = rules(report)["changed-before"]
     assert (suspect.status, suspect.grade) == (Status.UNKNOWN, Grade.INCONCLUSIVE)
+
+
+def act(minute: float, action: str = "keys.update", **rest: Any) -> dict[str, Any]:
+    """One act of the audit log, so many minutes after START."""
+    at = START + pd.Timedelta(minutes=minute)
+    return {"ts": at, "action": action, "source_file": "audit.csv", "row_number": 1, **rest}
+
+
+def acts_around(*done: dict[str, Any], later: float | None = 700) -> Report:
+    """Ten minutes in which key a is refused, with acts around; it works again at second *later*."""
+    rows = [attempt(60 * n, 401, code="API_KEY_DISABLED", key_name="a") for n in range(11)]
+    rows += [attempt(-60, key_name="a"), attempt(30, key_name="b")]
+    rows += [] if later is None else [attempt(later, key_name="a")]
+    rows += [attempt(9000, key_name="b")]
+    extra = json.dumps({"key.id": 64})
+    return triage.one(
+        made(material(rows, [billed(0, key_name="a", extra=extra)], audit=list(done)))
+    )
+
+
+def test_acts_on_the_key_of_the_request_come_first_and_others_last() -> None:
+    """A key deleted elsewhere must not stand before the one that was switched off here."""
+    report = acts_around(
+        act(-5, key_name="b"),
+        act(-6, key_id="64", change='{"status": "inactive"}'),
+        act(-7, "payment.create", actor="t***"),
+        act(-8, "auth.login", actor="t***"),
+        act(3, key_name="b"),
+    )
+    frame = report.exhibits["changes"].frame
+    assert list(frame["subject"]) == ["a", "b", "t***"]
+    assert list(frame["whose"]) == ["this key", "another key", "an account"]
+    assert frame["change"].iloc[0] == "status: inactive"
+    assert "2 acts on what it has nothing to do with" in report.exhibits["changes"].note
+    suspect = rules(report)["changed-before"]
+    assert suspect.value == 1
+    assert "keys.update, a (status: inactive)" in suspect.title
+    assert "changed-before" not in rules(acts_around(act(-5, key_name="b")))
+
+
+@pytest.mark.parametrize(
+    ("later", "rule"),
+    [
+        pytest.param(700, "failure-over", id="recovered"),
+        pytest.param(None, "failure-goes-on", id="nobody-asks-any-more"),
+    ],
+)
+def test_an_act_at_the_end_may_explain_the_recovery(later: float | None, rule: str) -> None:
+    """Who reads that it is over wants to know why, before it comes back."""
+    report = acts_around(
+        act(11, key_id="64", change='{"status": "active"}'), act(2, key_name="a"), later=later
+    )
+    frame = report.exhibits["changes"].frame
+    assert list(frame["when"]) == ["may explain its end", "while it failed"]
+    assert "keys.update of a (status: active) at 05:41:00 UTC" in rules(report)[rule].title
+    assert "changed-before" not in rules(report)
+
+
+def test_a_successor_of_the_key_has_to_do_with_it() -> None:
+    """A rotation touches two names."""
+    report = acts_around(act(-5, "keys.create", key_name="a-v2"))
+    assert list(report.exhibits["changes"].frame["whose"]) == ["its successor"]
+
+
+def test_an_act_of_another_account_has_nothing_to_do_with_it() -> None:
+    """Keys of two accounts can have one name."""
+    report = acts_around(act(-5, key_name="a", account="partner"))
+    assert list(report.exhibits["changes"].frame["whose"]) == ["another account"]
+
+
+@pytest.mark.parametrize(
+    ("loaded", "attempts"),
+    [pytest.param(True, 5, id="single-attempts"), pytest.param(False, 47, id="roll-up-only")],
+)
+def test_the_share_is_of_the_attempts_while_it_failed(*, loaded: bool, attempts: int) -> None:
+    """Not of whole minutes: two seconds of failures in a busy minute are most, not a tenth."""
+    before = [attempt(s) for s in range(10, 30)]
+    failing = [attempt(30 + s / 2, 503, code="api_error") for s in range(4)]
+    after = [attempt(s) for s in range(33, 55)]
+    around = material([*before, *failing, attempt(31.2), *after])
+    span = around.window if loaded else None
+    around = replace(around, loaded=span)
+    report = triage.one(made(around, 21))
+    row = report.exhibits["blast_radius"].frame.iloc[0]
+    assert row["failed"] == 4
+    assert row["attempts"] == attempts
+    assert "05:30:30 UTC to 05:30:31 UTC" in report.exhibits["blast_radius"].note
+
+
+def test_whole_minutes_between_are_counted_from_the_roll_up() -> None:
+    """Hours of failures need no single attempts but those at both ends."""
+    rows = [
+        attempt(15 * n, 401 if n % 2 else 200, code="x" if n % 2 else None) for n in range(1, 40)
+    ]
+    around = material(rows)
+    around = replace(around, loaded=around.window)
+    frame = triage.one(made(around)).exhibits["blast_radius"].frame
+    assert (frame["failed"].sum(), frame["attempts"].sum()) == (20, 39)
+
+
+def test_times_are_told_in_the_asked_zone() -> None:
+    """Nothing says UTC to who asked for another zone, but where it stands beside."""
+    around = replace(outage([attempt(400, key_name="a")]), timezone="Asia/Shanghai")
+    one = triage.one(made(around, 2))
+    quiet = triage.quiet(Window(start=START, end=START + pd.Timedelta(hours=1)), around)
+    two = [made(around, n, f"req-{n}") for n in (2, 3)]
+    for report in (one, quiet, triage.many(two, ["lost"], around)):
+        told = [report.verdict.title, *(item.title for item in report.findings)]
+        told += [item.note for item in report.exhibits.values()]
+        told += [text for pair in report.summary for text in pair]
+        assert not [text for text in told if "UTC" in text or re.search(r"\dZ\b", text)]
+        assert any("CST" in text for text in told)
+    pack = one.attachments[0].text
+    assert "13:30:00 CST (2026-11-24 05:30:00 UTC)" in pack
+
+
+def test_a_success_says_what_failed_in_the_window() -> None:
+    """An empty picture tells nothing: did nothing fail, or was nothing looked at?"""
+    calm = triage.one(made(material([attempt(n) for n in range(5)])))
+    assert "Nothing failed in the window" in calm.exhibits["minutes"].note
+    rows = [attempt(0), attempt(60, 401, code="x"), attempt(61, 401, code="x", key_name="b")]
+    note = triage.one(made(material(rows))).exhibits["minutes"].note
+    assert "2 other attempts failed, 1 of them on its key" in note
+
+
+def test_nothing_is_to_be_done_about_a_success() -> None:
+    """No place and no person for an act that is none."""
+    report = triage.one(made(material([attempt(n) for n in range(5)])))
+    (step,) = report.next_steps.steps
+    assert (step.text, step.where, step.who) == ("Nothing to do.", "", "")
+
+
+def test_below_several_requests_each_section_names_its_own() -> None:
+    """Otherwise the attempts of one look like those of all."""
+    around = outage()
+    cases = [made(around, n, f"req-{n}") for n in (2, 3)]
+    report = triage.many(cases, [], around)
+    own = [item for name, item in report.exhibits.items() if name not in ("causes", "ids")]
+    assert all(item.title.endswith("(request req-2)") for item in own)
+    assert ("Shown in the sections below", "request req-2, first of the commonest cause") in list(
+        report.summary
+    )
+    titles = [item.title for item in report.findings]
+    assert len(titles) == len(set(titles))
+    assert all("key" in title.lower() for title in titles)
+    assert "req-2, req-3" in report.attachments[0].text
+
+
+def test_a_search_that_found_nothing_leaves_a_support_pack() -> None:
+    """Whoever is asked next must see what was searched already, and in which exports."""
+    held = [
+        Input(name="host-a/calls.jsonl", kind="call log", sha256="ab" * 32, rows=7, rejected=1,
+              first_at=START, last_at=START)
+    ]  # fmt: skip
+    report = triage.nowhere(["req-x", CANARY], material([]), held)
+    packs = {item.name: item.text for item in report.attachments}
+    assert set(packs) == {"support-pack.md", "support-pack.json"}
+    assert "| host-a/calls.jsonl | call log | 7 | 1 |" in packs["support-pack.md"]
+    assert "req-x" in packs["support-pack.md"]
+    assert "both id headers" in packs["support-pack.md"]
+    assert json.loads(packs["support-pack.json"])["searched"][0]["rows"] == 7
+    assert not any(redact.has_secret(text) for text in packs.values())
+    window = Window(start=START, end=START + pd.Timedelta(hours=1))
+    quiet = triage.quiet(window, material([attempt(0)]), held)
+    assert "outcome of every attempt" in quiet.attachments[0].text
 
 
 def test_a_cut_stream_that_was_billed_is_money_lost() -> None:
