@@ -14,7 +14,7 @@ _TIMES = {"once": 1, "twice": 2}
 _SPANS = {"5s": 5.0}
 
 
-class Callable(Protocol):
+class Speaker(Protocol):
     """What must be known of a client; see `client.ClientSpec`."""
 
     @property
@@ -40,7 +40,7 @@ Way = tuple[str, bool, bool]
 
 def cells(
     cases: Sequence[Case],
-    spec: Callable,
+    spec: Speaker,
     *,
     depth: str = "full",
     seed: int = 0,
@@ -71,7 +71,7 @@ def cells(
     return [replace(cell, models=tuple(named.get(cell.protocol, ()))) for cell in made]
 
 
-def ways(spec: Callable) -> list[Way]:
+def ways(spec: Speaker) -> list[Way]:
     """List the ways a client can be called: plain before async, whole before streaming."""
     modes = [False] * spec.plain + [True] * spec.asynchronous
     streams = [False] + [True] * spec.stream
@@ -83,7 +83,7 @@ def ways(spec: Callable) -> list[Way]:
     ]
 
 
-def _fitting(case: Case, spec: Callable) -> list[Way]:
+def _fitting(case: Case, spec: Speaker) -> list[Way]:
     """List the ways in which a case can be played."""
     fits = [way for way in ways(spec) if _fits(case, way)]
     if case.flavour == "all":
@@ -100,14 +100,14 @@ def _fits(case: Case, way: Way) -> bool:
     return protocol in case.protocols and stream in streams and mode in modes
 
 
-def _full(cases: Sequence[Case], spec: Callable) -> Iterator[Cell]:
+def _full(cases: Sequence[Case], spec: Speaker) -> Iterator[Cell]:
     for case in cases:
         for duration in case.durations or ("",):
             for way in _fitting(case, spec):
                 yield _cell(case, duration, way)
 
 
-def _smoke(cases: Sequence[Case], spec: Callable, seed: int) -> Iterator[Cell]:
+def _smoke(cases: Sequence[Case], spec: Speaker, seed: int) -> Iterator[Cell]:
     """One way a case, each in its turn, so that together they show all of them."""
     turn = seed
     for case in (one for one in cases if one.depth == "smoke"):

@@ -24,7 +24,10 @@ _FIRST_CALLS = 5
 """Calls in which a breaker may still be learning."""
 
 _LAST_CALLS = 8
+"""Calls at the end by which it should have gone back."""
+
 _HITS = 0.8
+"""Share of calls in the outage that ask the primary when there is no breaker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,9 +200,8 @@ def least_successes(n: int, p: float, *, chance: float = SELDOM) -> int:
     return n
 
 
-def stop(case: Case, played: Played, facts: Facts) -> Iterator[Fault]:
+def stop(case: Case, played: Played, _: Facts) -> Iterator[Fault]:
     """Find what a client does after a refusal that is final, call by call."""
-    del facts
     if Also.STOP not in case.expect.also:
         return
     again = [one for one in joined.of(played) if len(_refused(one)) > 1]

@@ -17,7 +17,7 @@ from runbook_lib.verify.facts import Facts, flavour, is_healthy
 from runbook_lib.verify.joined import Call
 from runbook_lib.verify.judge import Judged, Verdict
 from runbook_lib.verify.records import Ending, Place, Played
-from runbook_lib.verify.vectors import Also, Retry
+from runbook_lib.verify.vectors import Also
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -380,14 +380,3 @@ def _jitter(played: Sequence[Judged]) -> Iterator[Metric]:
                 of=len(waits),
                 expected=expected,
             )
-
-
-def wrong_after(judged: Iterable[Judged]) -> list[str]:
-    """List the codes after which a client sent again although they stay."""
-    found = (
-        name
-        for one in judged
-        if one.case.expect.retry is Retry.NEVER and _cells_of([one], deviations.WRONG_RETRY)
-        for name in _again(one)
-    )
-    return sorted(set(found))
