@@ -63,3 +63,10 @@ def _marks(t: "np.ndarray", x: "np.ndarray") -> "Marks":
 
     first = int(t[0].astype("datetime64[h]").astype(int))
     return mark(np.asarray(x, dtype=float)[None], first=first)
+
+
+def cap(daily: "np.ndarray", horizon_days: int, risk: float, peers: "list[np.ndarray]") -> float:
+    """Size one cap in USD for the coming days, from the days so far of a key and its peers."""
+    from runbook_lib.analysis.caps.single import outlook_of
+
+    return outlook_of(daily, peers, horizon_days).cap(risk)

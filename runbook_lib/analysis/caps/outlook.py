@@ -1,0 +1,220 @@
+"""What a key may spend over a horizon: a whole distribution of the total, not a sum of days.
+
+The total over the horizon is held against the level of the key (`level`). How such ratios spread is
+taken from three places: what was measured beforehand over many keys (`prior`), the account's own
+past, and the key's own past. The longer the own past, the more it counts. So a key of three days
+has an answer, and a key of ninety days has its own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from runbook_lib.analysis.caps.level import WEEK, Floats, Past, Shape, levels, look_back
+from runbook_lib.analysis.caps.prior import PROBABILITIES, prior_ratios
+
+DAILY = Shape(top=0.5, newest=0.5, spread=0.4)
+LONGER = Shape(mean=0.4, second=0.4, highest=0.2, pull=0.25)
+
+PRIOR_WEIGHT = 100.0
+"""Periods that what was measured beforehand counts as."""
+
+CLUSTER = 4.0
+"""Periods of one account that count as one: they rise and fall together."""
+
+OWN_HALF = 30.0
+"""Own periods from which on a key's past counts as much as that of all other keys."""
+
+POOL_ATOMS = 200
+
+OWN_FEWEST = 14.0
+"""Own periods that say too little about rare days to be counted at all."""
+
+CHANGED = ((1.0, 3.0, 7.0), (0.0095, 0.033, 0.05))
+"""Days, and share of such periods in which a key is put to another use altogether.
+
+No cap made of the past can carry these, and none should: they look like a loop. The risk asked for
+is that of the other periods; the odds that are told cover all of them. Own past takes its place.
+"""
+
+LOOP_GUARD = 0.95
+"""A cap for a day stays below this share of a loop's day, so that a loop cannot run on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """How much one key may spend over one horizon.
+
+    Attributes:
+        horizon: Days.
+        scale: USD that a ratio of 1 stands for, planned activity included.
+        ratios: Possible totals over *scale*, ascending.
+        below: Probability that the total is below each ratio.
+        own: Share of the own past in it (0–1).
+        guard: USD no cap may pass; infinite for none.
+    """
+
+    horizon: float
+    scale: float
+    ratios: Floats = field(repr=False)
+    below: Floats = field(repr=False)
+    own: float
+    guard: float = float("inf")
+
+    def quantile(self, share: float) -> float:
+        """Give the USD that the total stays below with probability *share*."""
+        return float(np.interp(share, self.below, self.ratios) * self.scale)
+
+    def odds(self, cap: float) -> float:
+        """Give the probability that the total passes *cap* (USD)."""
+        if self.scale <= 0:
+            return 0.0
+        return float(1 - np.interp(cap / self.scale, self.ratios, self.below))
+
+    def cap(self, risk: float) -> float:
+        """Give the cap in USD at *risk*: the share of usual periods it may stop."""
+        changed = float(np.interp(self.horizon, *CHANGED)) * (1 - self.own)
+        return min(self.quantile(1 - risk - changed * (1 - risk)), self.guard)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ratios:
+    """What became of the levels of the past, for one horizon.
+
+    Attributes:
+        table: Total over level and days, by key and day on which the period began; NaN where the
+            period is not over, or fewer than seven days were known.
+        level: Level of each key today, USD a day.
+        mean: Mean day of each key in the last seven, in USD.
+    """
+
+    horizon: int
+    table: Floats = field(repr=False)
+    level: Floats = field(repr=False)
+    mean: Floats = field(repr=False)
+
+
+def shape_of(horizon: float) -> Shape:
+    """Give the shape of levels for a horizon in days."""
+    return DAILY if horizon <= 1 else LONGER
+
+
+def totals(usd: Floats, horizon: int) -> Floats:
+    """Sum the *horizon* days from each day on; NaN where they are not all there."""
+    made = np.full((usd.shape[0], usd.shape[1] + 1), np.nan)
+    if horizon <= usd.shape[1]:
+        sums = np.concatenate([np.zeros((len(usd), 1)), np.nancumsum(usd, axis=1)], axis=1)
+        made[:, : usd.shape[1] + 1 - horizon] = sums[:, horizon:] - sums[:, :-horizon]
+    return made
+
+
+def look_at(
+    usd: Floats, horizon: int, *, past: Past | None = None, sums: Floats | None = None
+) -> Ratios:
+    """Hold every past period against the level the key had when it began.
+
+    Args:
+        usd: USD by key and day, NaN before first use; the last column is the newest whole day.
+        horizon: Days.
+        past: As `look_back` gives it for *usd*; made here where not given.
+        sums: What is forecast, by key and day it begins, where it is not the total of the days.
+
+    Returns:
+        The ratios.
+    """
+    past = look_back(usd) if past is None else past
+    scale = horizon * levels(past, shape_of(horizon))
+    sums = totals(usd, horizon) if sums is None else sums
+    seen = (scale > 0) & (past.days >= WEEK)
+    table = np.divide(sums, scale, out=np.full_like(sums, np.nan), where=seen)
+    return Ratios(
+        horizon=horizon,
+        table=table,
+        level=scale[:, -1] / horizon,
+        mean=past.mean[:, -1],
+    )
+
+
+def outlooks(
+    ratios: Ratios,
+    *,
+    kind: str = "total",
+    loop_factor: float = 10.0,
+    factor: Floats | None = None,
+    keys: Sequence[int] | None = None,
+) -> list[Outlook]:
+    """Give the outlook of every key.
+
+    Args:
+        ratios: As `look_at` gives them.
+        kind: What was measured beforehand: "total", or "peak" for the highest five hours.
+        loop_factor: Times the usual load at which a loop burns; bounds caps of a day.
+        factor: Times the usual total each key is planned to spend; None for 1.
+        keys: Places of the keys that are asked for; None for all.
+
+    Returns:
+        One outlook a key, in order.
+    """
+    before = prior_ratios(ratios.horizon, kind)
+    pool = _pool(ratios)
+    guards = np.where(
+        (ratios.mean > 0) & (ratios.horizon <= 1), LOOP_GUARD * loop_factor * ratios.mean, np.inf
+    )
+    factors = np.ones(len(ratios.level)) if factor is None else factor
+    return [
+        _outlook(
+            ratios,
+            key,
+            before,
+            pool,
+            scale=float(ratios.level[key] * ratios.horizon * factors[key]),
+            guard=float(guards[key] * max(1.0, factors[key])),
+        )
+        for key in (range(len(ratios.level)) if keys is None else keys)
+    ]
+
+
+def _pool(ratios: Ratios) -> tuple[Floats, float]:
+    """The account's own ratios, as atoms, and what they weigh together."""
+    seen = ratios.table[~np.isnan(ratios.table)]
+    if not len(seen):
+        return np.empty(0), 0.0
+    shares = (np.arange(POOL_ATOMS) + 0.5) / POOL_ATOMS
+    return np.quantile(seen, shares), len(seen) / ratios.horizon / CLUSTER
+
+
+def _outlook(
+    ratios: Ratios,
+    key: int,
+    before: Floats,
+    pool: tuple[Floats, float],
+    *,
+    scale: float,
+    guard: float,
+) -> Outlook:
+    own = ratios.table[key]
+    own = own[~np.isnan(own)]
+    periods = len(own) / ratios.horizon
+    beyond = max(0.0, periods - OWN_FEWEST)
+    share = beyond / (beyond + OWN_HALF)
+    weight = pool[1] / (pool[1] + PRIOR_WEIGHT)
+    atoms = np.concatenate([before, pool[0], own])
+    weights = np.concatenate(
+        [
+            np.diff(PROBABILITIES) * (1 - weight) * (1 - share),
+            np.full(len(pool[0]), weight * (1 - share) / max(len(pool[0]), 1)),
+            np.full(len(own), share / max(len(own), 1)),
+        ]
+    )
+    order = np.argsort(atoms, kind="stable")
+    spread = weights[order]
+    below = np.cumsum(spread) - spread / 2
+    return Outlook(
+        horizon=ratios.horizon,
+        scale=scale,
+        ratios=atoms[order],
+        below=below / spread.sum(),
+        own=share,
+        guard=guard,
+    )
