@@ -43,7 +43,10 @@ def too_often(seen: Seen) -> Iterator[Fault]:
     """Find attempts beyond what the case allows a model."""
     for tries, most in _tries(seen):
         extra = tries[most:]
-        if not extra or _asked_to_wait(tries[most - 1]):
+        waits = seen.wanted.retry is Retry.NEVER and _asked_to_wait(
+            tries[min(most, len(tries)) - 1]
+        )
+        if not extra or waits:  # only the wait says never, and its own check judges it
             continue
         yield Fault(
             kind=_kind(seen),

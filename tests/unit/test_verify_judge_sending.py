@@ -99,6 +99,12 @@ def test_retry_after_is_the_least_wait(wait: float, found: list[str]) -> None:
     assert rules(one) == found
 
 
+def test_obeying_the_wait_is_no_leave_to_go_on_for_ever() -> None:
+    """Three attempts are the most, however politely they are spaced."""
+    tries = _tries(429, "retry_after_1", (0.0, 1.1, 2.2, 3.3), retry_after_s=1.0)
+    assert "too-many-attempts" in rules(played(cell("retry_after_1"), tries))
+
+
 def test_another_model_need_not_wait() -> None:
     """The wait was asked for by one model's limit."""
     first = attempt(429, 0.0, fault="retry_after_1", retry_after_s=1.0)
