@@ -23,6 +23,7 @@ TRANSPORT = "transport"
 """Name under which the app finds the transport in its scope's state."""
 
 _DRIP_S = 0.2
+_TICK_S, _SOON_S = 0.5, 0.005
 
 
 class Front(H11Protocol):
@@ -49,6 +50,37 @@ class FrontServer(Server):
         self._address = listener.getsockname()[:2]
         self.port = self._address[1]
         self._closed_until: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._told = asyncio.Event()
+
+    def end(self) -> None:
+        """End it at once; safe from another thread."""
+        self.should_exit = True
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._told.set)
+
+    async def main_loop(self) -> None:
+        """Serve until it is told to end, and notice that at once."""
+        self._loop = asyncio.get_running_loop()
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._told.wait(), _TICK_S)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the port, let answers under way end, and cancel what takes too long."""
+        for server in self.servers:
+            server.close()
+        for held in sockets or []:
+            held.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        ends = asyncio.get_running_loop().time() + (self.config.timeout_graceful_shutdown or 0)
+        while self.server_state.connections or self.server_state.tasks:
+            await asyncio.sleep(_SOON_S)
+            if asyncio.get_running_loop().time() > ends:
+                break
+        for task in list(self.server_state.tasks):
+            task.cancel()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -95,7 +95,7 @@ class Sandbox:
 
     def stop(self) -> None:
         """End it soon; safe from another thread."""
-        self.server.should_exit = True
+        self.server.end()
 
     def run(self, told: Callable[[Listening], None] | None = None) -> None:
         """Serve until it is stopped, then leave the files.

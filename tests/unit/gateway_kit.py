@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -91,7 +92,10 @@ def serving(made: serve.Sandbox) -> Iterator[Running]:
     thread = threading.Thread(target=made.run)
     thread.start()
     try:
-        with httpx.Client(base_url=made.listening.base_url, trust_env=False, timeout=20) as client:
+        # A context of its own: the usual one reads all certificates, once a client.
+        options: dict[str, Any] = {"verify": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), "timeout": 20}
+        base = made.listening.base_url
+        with httpx.Client(base_url=base, trust_env=False, **options) as client:
             yield Running(made, client)
     finally:
         made.stop()
