@@ -26,6 +26,7 @@ _AGAIN: Final = frozenset({408, 409, 425, 429})
 _MOVED: Final = frozenset({301, 302, 303, 307, 308, 401})
 _STICKY: Final = (contract.Retry.NEVER, contract.Retry.WINDOW)
 _KEYS: Final = (b"authorization", b"x-api-key", b"x-goog-api-key")
+_RETRY_COUNT: Final = b"x-stainless-retry-count"
 _TO_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -64,7 +65,7 @@ class Attempt:
         self._call: calls.Call | None = None
         self._scanner: Scanner | None = None
         self._raw: Any = ()
-        self._secrets: tuple[str, ...] = ()
+        self._secrets: list[str] = []
         self._ttft: float | None = None
         self._events = self._written = self._stream_asked = False
         self._at = time.time()
@@ -75,18 +76,21 @@ class Attempt:
         self._begun = time.perf_counter()
 
     def _read_request(self, request: Any) -> None:
-        sent = {name.lower(): value.decode("latin-1") for name, value in request.headers.raw}
-        url = request.url
-        self._secrets = tuple(
-            key for name in _KEYS if len(key := sent.get(name, "").removeprefix("Bearer ")) >= 8
-        )
-        body = getattr(request, "_content", None)
-        number = sent.get(b"x-stainless-retry-count", "")
-        resend = int(number) if number.isdecimal() and len(number) < 6 else None
+        url, body = request.url, getattr(request, "_content", None)
+        resend, agent, secrets = None, "", []
+        for name, value in request.headers.raw:
+            low = name.lower()
+            if low == b"user-agent":
+                agent = value.decode("latin-1")
+            elif low == _RETRY_COUNT:
+                resend = int(value) if value.isdigit() and len(value) < 6 else None
+            elif low in _KEYS and len(key := value.decode("latin-1").removeprefix("Bearer ")) > 7:
+                secrets.append(key)
+        self._secrets = secrets
         self._call, attempt, count = calls.joined(
             id(self._settings),
             resend,
-            mark=hash((request.method, str(url), body)),
+            mark=(request.method, url, hash(body)),
             sent=request.extensions.get("timeout"),
         )
         found, self._stream_asked = facts.asked(url.path, body)
@@ -105,7 +109,7 @@ class Attempt:
             "url.path": facts.same(url.path, 500),
             **found,
         }
-        if agent := sent.get(b"user-agent"):
+        if agent:
             self._line["user_agent.original"] = facts.same(agent)
         if span := _current_span():
             self._line["traceparent"] = span

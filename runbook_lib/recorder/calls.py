@@ -19,6 +19,8 @@ from typing import Any, Final
 _SOON_S: Final = 120.0
 """What is sent again later, unnumbered, is a call of its own, as that of a check every hour."""
 
+Mark = tuple[str, Any, int]
+
 
 @dataclass(slots=True, kw_only=True)
 class Call:
@@ -28,7 +30,7 @@ class Call:
         id: Id in the log.
         owner: Recorder that saw its last attempt.
         resend: Number of the last retry of the SDK.
-        mark: Hash of method, address and body of the last attempt.
+        mark: Method, address and hash of the body of the last attempt.
         sent: Object that the last request shares with those a redirect makes of it.
         failed: Whether the last attempt may be sent again.
         moved: Whether its answer was a redirect, or asked for another proof of who calls.
@@ -42,7 +44,7 @@ class Call:
     id: str
     owner: int = 0
     resend: int = 0
-    mark: int = 0
+    mark: Mark | None = None
     sent: object = None
     failed: bool = False
     moved: bool = False
@@ -69,7 +71,7 @@ def call(call_id: str = "") -> Iterator[str]:
     Yields:
         The id.
     """
-    held = Call(id=call_id or fresh_id())
+    held = Call(id=call_id or _IDS.fresh())
     token = _GIVEN.set(held)
     try:
         yield held.id
@@ -77,20 +79,35 @@ def call(call_id: str = "") -> Iterator[str]:
         _GIVEN.reset(token)
 
 
-def fresh_id() -> str:
-    """Give an id that no other call has."""
-    return f"call-{os.urandom(16).hex()}"
+class _Ids:
+    """Ids that no other process has: a part by chance, made anew after a fork, and a number."""
+
+    def __init__(self) -> None:
+        self.again()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self.again)
+
+    def again(self) -> None:
+        """Begin with another part by chance."""
+        self._own, self._number = os.urandom(12).hex(), itertools.count(1)
+
+    def fresh(self) -> str:
+        """Give the next id."""
+        return f"call-{self._own}-{next(self._number):x}"
+
+
+_IDS = _Ids()
 
 
 def joined(
-    owner: int, resend: int | None, *, mark: int, sent: object = None
+    owner: int, resend: int | None, *, mark: Mark, sent: object = None
 ) -> tuple[Call, int, int]:
     """Find the call of the attempt that is being sent.
 
     Args:
         owner: The recorder that asks.
         resend: Number of the retry as the SDK says it; None from clients that do not number.
-        mark: Hash of method, address and body.
+        mark: Method, address and hash of the body.
         sent: Object that the request shares with those a redirect makes of it; None for none.
 
     Returns:
@@ -106,7 +123,7 @@ def joined(
     elif last is not None and again:
         held = last
     else:
-        held = Call(id=fresh_id())
+        held = Call(id=_IDS.fresh())
     count = resend
     if count is None:
         count = held.resend + (not moved) if again else 0
@@ -118,7 +135,7 @@ def joined(
     return held, next(held.count), count
 
 
-def _is_resent(last: Call, resend: int | None, mark: int, now: float) -> bool:
+def _is_resent(last: Call, resend: int | None, mark: Mark, now: float) -> bool:
     """Tell whether the SDK or its user sends the last attempt again."""
     if resend is None:
         return last.failed and last.mark == mark and now - last.at < _SOON_S

@@ -36,13 +36,13 @@ class LogFile:
 
     def __init__(self, path: Path, *, max_bytes: int = 0, daily: bool = False) -> None:
         self.path, self.max_bytes, self.daily = path, max_bytes, daily
-        self._warned = False
+        self._name, self._warned = str(path), False
         self._fresh()
 
     def _fresh(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.RLock()  # a stream dropped unread is written while we write
-        self._file = -1
+        self._file, self._end = -1, -1
 
     def write(self, line: str) -> None:
         """Append a line; a failure is warned of once and never raised."""
@@ -65,13 +65,14 @@ class LogFile:
             if self._file < 0:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
-                self._file = os.open(self.path, flags, 0o600)
+                self._file, self._end = os.open(self.path, flags, 0o600), -1
             locked = _take(self._file)
             try:
+                held = os.fstat(self._file)
                 if not tries_left or (
-                    self._is_current() and not (locked and self._set_aside(len(data)))
+                    self._is_current(held) and not (locked and self._set_aside(held, len(data)))
                 ):  # the last try takes the file as it is: one that is set aside is read as well
-                    _append(self._file, data, locked=locked)
+                    self._append(data, held.st_size, locked=locked)
                     return
             finally:
                 if locked and fcntl is not None:
@@ -79,20 +80,16 @@ class LogFile:
             os.close(self._file)
             self._file = -1
 
-    def _is_current(self) -> bool:
+    def _is_current(self, held: os.stat_result) -> bool:
         try:
-            named = self.path.stat()
+            named = os.stat(self._name)  # noqa: PTH116 - pathlib takes longer than the rest
         except FileNotFoundError:
             return False
-        held = os.fstat(self._file)
         return (named.st_ino, named.st_dev) == (held.st_ino, held.st_dev)
 
-    def _set_aside(self, more: int) -> bool:
+    def _set_aside(self, held: os.stat_result, more: int) -> bool:
         """Rename a file that is full or of another day; tell whether it was."""
-        if not self.max_bytes and not self.daily:
-            return False
-        held = os.fstat(self._file)
-        if not held.st_size:
+        if not held.st_size or not (self.max_bytes or self.daily):
             return False
         last = datetime.fromtimestamp(held.st_mtime, UTC)
         full = self.max_bytes and held.st_size + more > self.max_bytes
@@ -108,28 +105,31 @@ class LogFile:
         self.path.rename(place)
         return True
 
+    def _append(self, data: bytes, size: int, *, locked: bool) -> None:
+        """Append a line, on a line of its own though the last one of another writer be torn."""
+        whole = size in (0, self._end)  # nobody has written since we did
+        if not whole and hasattr(os, "pread") and os.pread(self._file, 1, size - 1) != b"\n":
+            data = b"\n" + data
+        if os.write(self._file, data) != len(data):
+            if locked:
+                os.ftruncate(self._file, size)
+            raise OSError("no space for a whole line")
+        self._end = size + len(data)
+
 
 def _take(file: int) -> bool:
     """Take the lock; a writer that was stopped with it must not stop the callers of others."""
     if fcntl is None:
         return False
-    end = time.monotonic() + _LOCK_WAIT_S
+    end = 0.0
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() > end:
+            now = time.monotonic()
+            end = end or now + _LOCK_WAIT_S
+            if now > end:
                 return False
             time.sleep(_LOCK_STEP_S)
         else:
             return True
-
-
-def _append(file: int, data: bytes, *, locked: bool) -> None:
-    size = os.fstat(file).st_size
-    if size and hasattr(os, "pread") and os.pread(file, 1, size - 1) != b"\n":
-        data = b"\n" + data
-    if os.write(file, data) != len(data):
-        if locked:
-            os.ftruncate(file, size)
-        raise OSError("no space for a whole line")
