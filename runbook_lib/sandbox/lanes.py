@@ -152,6 +152,11 @@ class _Broken(asyncio.Protocol):
             self._lane.gone(self._transport)
 
 
+def watched(state: Mapping[str, Any]) -> bool:
+    """Tell whether a connection came in by a lane, so that somebody will ask what was sent."""
+    return state.get(_LANE) is not None
+
+
 def arrived(state: Mapping[str, Any], seen: Seen, body: bytes) -> None:
     """Hand an attempt to the lane it came in by, if it came in by one.
 

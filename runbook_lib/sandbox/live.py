@@ -78,8 +78,8 @@ class Seen:
             the two below, so that another process of this machine can be compared.
         first: When the first byte of a streamed body left; None for none.
         ended: When the answer had left, or the caller; None while it is under way.
-        reply: What was to be sent; None where nothing was.
-        fault: The fault it met; None for none.
+        reply: What was to be sent; None where nothing was, or where it came by no lane.
+        fault: The fault it met; None for none, and likewise.
         call: Number of the call that its body names, see `lanes.CALL`; 0 for none.
     """
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
-from gateway_kit import BODIES, CHAT, GEMINI, MESSAGES, RESPONSES, Running, running
+from gateway_kit import BODIES, CHAT, GEMINI, KEYS, MESSAGES, RESPONSES, Running, running
 
 from runbook_lib import sources
 from runbook_lib.recorder import record
@@ -58,20 +58,21 @@ def test_the_money_in_the_files_is_the_money_of_the_gateway(run: Running, tmp_pa
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-@pytest.mark.parametrize("path", [CHAT, RESPONSES, MESSAGES])
+@pytest.mark.parametrize("path", [CHAT, RESPONSES, MESSAGES, GEMINI])
 def test_a_recorded_call_and_its_row_agree(
     path: str, *, stream: bool, run: Running, tmp_path: Path
 ) -> None:
     """Tokens that the recorder read, at the price of the model, are what was billed."""
     log = tmp_path / "calls.jsonl"
-    key = "prod-assistant" if path == MESSAGES else "prod-web"
-    extra: dict[str, Any] = {"stream": True} if stream else {}
+    key = KEYS[path]
+    extra: dict[str, Any] = {"stream": True} if stream and path != GEMINI else {}
+    way = path.replace("generateContent", "streamGenerateContent") if stream else path
     if stream and path == CHAT:
         extra["stream_options"] = {"include_usage": True}
     with httpx.Client(base_url=run.client.base_url, trust_env=False) as plain:
         client = record(plain, log, key_name=key, environment="test", service="test")
         headers = {"authorization": f"Bearer {run.secret(key)}"}
-        client.post(path, headers=headers, json={**BODIES[path], **extra}).raise_for_status()
+        client.post(way, headers=headers, json={**BODIES[path], **extra}).raise_for_status()
     run.act("POST", "export")
     line = json.loads(log.read_text("utf-8").splitlines()[-1])
     packed = gzip.decompress((run.sandbox.folder / "usage_rows.json.gz").read_bytes())

@@ -49,7 +49,7 @@ def test_the_cap_stops_and_raising_it_lets_pass(run: Running) -> None:
 
 def test_calls_at_once_overshoot_the_cap(tmp_path: Path) -> None:
     """The cap is looked at before a call and charged after it, so calls under way pass it."""
-    with running(tmp_path, pace=2.0) as run:
+    with running(tmp_path, pace=0.5) as run:
         run.act("PATCH", "keys/dev-small", cap="0.0001")
         with ThreadPoolExecutor(6) as pool:
             got = list(pool.map(lambda _: run.post(key="dev-small").status_code, range(6)))
