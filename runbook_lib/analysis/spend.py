@@ -229,56 +229,58 @@ def _exhibits(
     weights: Mapping[str, Mapping[str, float]],
 ) -> dict[str, Exhibit]:
     owned = drill.owned(spent.rolled, spent.keys)
-    made = [
-        _exhibit(
-            "by_day",
-            f"Spend by day and {_word(spent.by)}",
-            drill.by_day(owned, spent.by, top=min(spent.top, 9)),
-            "stacked",
-        ),
-        _exhibit(
-            "bridge",
-            "Why spend moved",
-            _steps(split),
-            "waterfall",
-            "Dearer is red, cheaper is blue; the steps add up to the change exactly.",
-        ),
-        _exhibit("bridge_by_key", "Why spend moved, key by key", split),
-        _exhibit("by_weekday", "When in the week", drill.by_weekday(spent.rolled), "weekly"),
-        _exhibit(
-            "spike_strip", _strip_title(spent), spent.strip, "strip" if len(spent.strip) else ""
-        ),
-        _exhibit("spikes", "Hours and days unlike the key's own past", spent.spikes.events[SPIKES]),
-        _exhibit("spike_causes", "What is behind each spike", causes),
-        _exhibit("cost_sizes", "What one request costs", spent.bands, "sizes"),
-        _exhibit(
-            "split",
-            f"Spend by {_word(spent.by)}",
-            drill.split(owned, spent.by, top=spent.top),
-            note=_next(spent),
-        ),
-        _exhibit("by_kind", "Spend by kind of token", drill.by_kind(spent.rolled, weights)),
-        *(
-            _exhibit(
-                f"by_{name}", f"Spend by {_word(name)}", drill.split(owned, name, top=spent.top)
-            )
-            for name in drill.OWNED
-        ),
+    made = [*_split(spent, owned, weights), *_moved_by(spent, split, causes)]
+    made += [
         _exhibit("lost_money", "Money that bought nothing, or more than was asked", _lost(losses)),
         _exhibit("reconciled", "Usage rows against the callers' log, key by key", spent.sides),
         _exhibit("first_seen", "New on a key", spent.news),
         _exhibit("prices", "Billed against tokens × price", check),
         _exhibit("balance", "Balance against usage rows", stepped),
+        Exhibit(
+            name="rows",
+            title="The dearest rows behind it",
+            frame=spent.rows,
+            left_out=spent.left_out,
+            left_out_usd=spent.left_out_usd,
+            note="Ask incident_triage for any request_id of them.",
+        ),
     ]
-    rows = Exhibit(
-        name="rows",
-        title="The dearest rows behind it",
-        frame=spent.rows,
-        left_out=spent.left_out,
-        left_out_usd=spent.left_out_usd,
-        note="Ask incident_triage for any request_id of them.",
-    )
-    return {item.name: item for item in [*made, rows]}
+    return {item.name: item for item in made}
+
+
+def _split(
+    spent: Spent, owned: pd.DataFrame, weights: Mapping[str, Mapping[str, float]]
+) -> list[Exhibit]:
+    """Spend from every side; each adds up to the same total."""
+    by, top = spent.by, spent.top
+    days = drill.by_day(owned, by, top=min(top, 9))
+    by_owner = [
+        _exhibit(f"by_{name}", f"Spend by {_word(name)}", drill.split(owned, name, top=top))
+        for name in drill.OWNED
+    ]
+    split = drill.split(owned, by, top=top)
+    return [
+        _exhibit("by_day", f"Spend by day and {_word(by)}", days, "stacked"),
+        _exhibit("by_weekday", "When in the week", drill.by_weekday(spent.rolled), "weekly"),
+        _exhibit("cost_sizes", "What one request costs", spent.bands, "sizes"),
+        _exhibit("split", f"Spend by {_word(by)}", split, note=_next(spent)),
+        _exhibit("by_kind", "Spend by kind of token", drill.by_kind(spent.rolled, weights)),
+        *by_owner,
+    ]
+
+
+def _moved_by(spent: Spent, split: pd.DataFrame, causes: pd.DataFrame) -> list[Exhibit]:
+    """What moved: the bridge, whole and by key, and the spikes with what is behind them."""
+    told = "Dearer is red, cheaper is blue; the steps add up to the change exactly."
+    events = spent.spikes.events[SPIKES]
+    chart = "strip" if len(spent.strip) else ""
+    return [
+        _exhibit("bridge", "Why spend moved", _steps(split), "waterfall", told),
+        _exhibit("bridge_by_key", "Why spend moved, key by key", split),
+        _exhibit("spike_strip", _strip_title(spent), spent.strip, chart),
+        _exhibit("spikes", "Hours and days unlike the key's own past", events),
+        _exhibit("spike_causes", "What is behind each spike", causes),
+    ]
 
 
 def _exhibit(
