@@ -149,7 +149,8 @@ class _Call:
 
     def _judged(self, reply: Reply, fault: Fault | None) -> None:
         if lanes.watched(self.scope["state"]):  # two hundred thousand replies would be too much
-            self.seen.reply, self.seen.fault = reply, fault
+            self.seen.keep(reply)
+        self.seen.fault = fault
         self.seen.line |= {
             "status": None if fault is not None and fault.socket else reply.status,
             "code": reply.answer.code if reply.answer is not None else "",

@@ -170,4 +170,5 @@ def arrived(state: Mapping[str, Any], seen: Seen, body: bytes) -> None:
         return
     named = CALL.search(body)
     seen.call = int(named[1]) if named else 0
+    seen.kept = True
     lane.seen.append(seen)

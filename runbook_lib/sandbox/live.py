@@ -81,6 +81,7 @@ class Seen:
         reply: What was to be sent; None where nothing was, or where it came by no lane.
         fault: The fault it met; None for none, and likewise.
         call: Number of the call that its body names, see `lanes.CALL`; 0 for none.
+        kept: Whether its reply is kept.
     """
 
     line: dict[str, Any]
@@ -90,6 +91,12 @@ class Seen:
     reply: Reply | None = None
     fault: Fault | None = None
     call: int = 0
+    kept: bool = False
+
+    def keep(self, reply: Reply) -> None:
+        """Keep a reply where somebody asked for it: the log holds many attempts, and no bodies."""
+        if self.kept:
+            self.reply = reply
 
     def text(self) -> str:
         """Write it as JSON."""

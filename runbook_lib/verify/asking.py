@@ -5,16 +5,13 @@ Nothing but the standard library here: the process may be another Python without
 
 import asyncio
 import contextlib
-import ctypes
 import inspect
-import itertools
 import os
-import random
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +20,6 @@ if TYPE_CHECKING:
 
 MOST_TEXT = 1 << 20
 """Characters of a text that are told; a longer one is no answer of the sandbox."""
-
-_GRACE_S = 0.5
-_COMMANDS: dict[int, int] = {}
-"""Thread that waits for a command → process group of the command."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,118 +61,59 @@ def _ended(status: int) -> str:
 
 
 class Job:
-    """The calls of one cell.
+    """The calls of one cell, in a process of their own."""
 
-    Attributes:
-        number: Number of the job.
-    """
-
-    def __init__(
-        self, order: Mapping[str, Any], client: Client, watch: "Watch", context: Any
-    ) -> None:
-        self.number: int = order["job"]
-        self._order, self._client, self._watch, self._context = order, client, watch, context
+    def __init__(self, order: Mapping[str, Any], client: Client, watch: "Watch") -> None:
+        self._order, self._client, self._watch = order, client, watch
         self._call = Call(**order["call"])
-        self._next = itertools.count(1)
-        self._over = False
-        self._threads: list[threading.Thread] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._numbers = iter(range(1, order["calls"] + 1))
         self._lock = threading.Lock()
-        self._left = 0
-        self._started = 0.0
-
-    def start(self) -> None:
-        """Begin; what happens is told through the channel."""
-        wants = self._order["asynchronous"]
-        as_coroutine = self._client.plain is None or (wants and self._client.coroutine is not None)
-        together = min(self._order["at_once"], self._order["calls"])
-        runs = [self._loops] if as_coroutine else [self._plainly] * together
-        self._left = len(runs)
         self._started = time.monotonic()
-        self._threads = [
-            threading.Thread(target=self._run, args=[run, place], daemon=True)
-            for place, run in enumerate(runs)
-        ]
-        for thread in self._threads:
-            thread.start()
 
-    def drop(self) -> None:
-        """Give up: begin no further call, and stop what can be stopped."""
-        self._over = True
-        self._watch.dropped[self.number] = 0
-        loop = self._loop
-        if loop is not None and not loop.is_closed():
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(lambda: [task.cancel() for task in asyncio.all_tasks()])
-        timer = threading.Timer(_GRACE_S if loop else 0.0, self._interrupt)
-        timer.daemon = True
-        timer.start()
+    def run(self) -> None:
+        """Make the calls; what happens is told through the channel."""
+        wants = self._order["asynchronous"]
+        together = min(self._order["at_once"], self._order["calls"])
+        if self._client.plain is None or (wants and self._client.coroutine is not None):
+            asyncio.run(self._gathered(together))
+        elif together == 1:
+            self._plainly()
+        else:
+            threads = [threading.Thread(target=self._plainly) for _ in range(together)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        self._watch.channel.tell("over", self._watch.output.written)
 
-    def _interrupt(self) -> None:
-        """Let the next step of Python in each thread be its end; one asleep is left asleep."""
-        for thread in self._threads:
-            if thread.is_alive() and thread.ident is not None:
-                if thread.ident in _COMMANDS:
-                    _end_group(_COMMANDS[thread.ident])
-                number = ctypes.c_ulong(thread.ident)
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(number, ctypes.py_object(SystemExit))
-
-    def _run(self, run: Callable[[], None], place: int) -> None:
-        """Make calls in a thread, with a chance of its own: threads that draw alike are a herd."""
-        seed = f"{self._order['seed']} {self._order['cell']} {place}"
-        self._context.chance.set(random.Random(seed))  # noqa: S311 (jitter of a trial)
-        self._context.call.set((self.number, 0))
-        with contextlib.suppress(SystemExit):
-            run()
+    def _next(self) -> int | None:
         with self._lock:
-            self._left -= 1
-            if self._left == 0 and not self._over:
-                written = self._watch.output.written.pop(self.number, 0)
-                self._watch.channel.tell("over", self.number, written)
-
-    # One after the other, or several threads -------------------------------------------------
-
-    def _numbers(self) -> Iterator[int]:
-        while not self._over:
-            with self._lock:
-                number = next(self._next)
-            if number > self._order["calls"]:
-                return
-            yield number
+            return next(self._numbers, None)
 
     def _pause(self, number: int) -> float:
         """Seconds until this call is due."""
-        return self._started + (number - 1) * self._order["every_s"] - time.monotonic()
+        due = self._started + (number - 1) * self._order["every_s"]
+        return max(0.0, due - time.monotonic())
 
     def _plainly(self) -> None:
-        for number in self._numbers():
-            time.sleep(max(0.0, self._pause(number)))
+        while (number := self._next()) is not None:
+            time.sleep(self._pause(number))
             self._begin(number)
             try:
                 ask = self._client.plain or (lambda _: None)
                 found = ask(self._asked(number))
                 value = asyncio.run(_awaited(found)) if inspect.isawaitable(found) else found
-            except BaseException as error:  # whatever a client raises is what it gives
+            except BaseException as error:  # noqa: BLE001 (what a client raises is what it gives)
                 self._end(number, raised(error))
-                if self._over:
-                    raise
             else:
                 self._end(number, given(value))
 
-    # Coroutines, in a loop of the cell's own so that one which blocks blocks nobody else -----
-
-    def _loops(self) -> None:
-        with asyncio.Runner() as runner:
-            self._loop = runner.get_loop()
-            runner.run(self._gathered())
-
-    async def _gathered(self) -> None:
-        together = min(self._order["at_once"], self._order["calls"])
+    async def _gathered(self, together: int) -> None:
         await asyncio.gather(*(self._in_turn() for _ in range(together)))
 
     async def _in_turn(self) -> None:
-        for number in self._numbers():
-            await asyncio.sleep(max(0.0, self._pause(number)))
+        while (number := self._next()) is not None:
+            await asyncio.sleep(self._pause(number))
             self._begin(number)
             task = asyncio.ensure_future(self._coroutine(number))
             after = self._order["cancel_after_s"]
@@ -195,24 +129,20 @@ class Job:
             return given(await value if inspect.isawaitable(value) else value)
         except asyncio.CancelledError:
             raise
-        except BaseException as error:  # noqa: BLE001 (whatever a client raises is what it gives)
+        except BaseException as error:  # noqa: BLE001 (what a client raises is what it gives)
             return raised(error)
-
-    # ------------------------------------------------------------------------------------------
 
     def _asked(self, number: int) -> Call:
         return replace(self._call, prompt=self._call.prompt.replace("{call}", f"{number:05d}"))
 
     def _begin(self, number: int) -> None:
-        self._context.call.set((self.number, number))
-        now, thread = time.monotonic(), threading.get_ident()
-        self._watch.channel.tell("began", self.number, number, now, thread)
+        self._watch.call.set(number)
+        self._watch.channel.tell("began", number, time.monotonic())
 
     def _end(self, number: int, found: dict[str, Any]) -> None:
         if self._watch.channel.elsewhere:
             os._exit(0)  # a child that the client forked came back here: its parent tells
-        if not self._over:
-            self._watch.channel.tell("ended", self.number, number, time.monotonic(), found)
+        self._watch.channel.tell("ended", number, time.monotonic(), found)
 
 
 async def _awaited(value: Any) -> Any:
@@ -325,7 +255,6 @@ def of_command(words: list[str]) -> Client:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            process_group=0,
         )
         return _output(held)
 
@@ -337,25 +266,13 @@ def _output(held: "subprocess.Popen[bytes]") -> str:
     errors: list[bytes] = []
     reader = threading.Thread(target=lambda: errors.append(_drained(held.stderr)), daemon=True)
     reader.start()
-    _COMMANDS[threading.get_ident()] = held.pid
-    try:
-        text = _drained(held.stdout).decode("utf-8", "replace").rstrip("\r\n")
-        status = held.wait()
-    except BaseException:
-        _end_group(held.pid)
-        raise
-    finally:
-        _COMMANDS.pop(threading.get_ident(), None)
+    text = _drained(held.stdout).decode("utf-8", "replace").rstrip("\r\n")
+    status = held.wait()
     reader.join(1.0)
     if status:
         said = b"".join(errors)[-1000:].decode("utf-8", "replace")
         raise ChildProcessError(f"{_ended(status)} {said}".strip())
     return text
-
-
-def _end_group(number: int) -> None:
-    with contextlib.suppress(OSError):
-        os.killpg(number, signal.SIGKILL)
 
 
 def _drained(source: Any) -> bytes:

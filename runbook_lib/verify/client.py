@@ -4,7 +4,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,14 @@ ADAPTERS: dict[str, tuple[str, ...]] = {
 """Name of each ready adapter → protocols it speaks."""
 
 PROTOCOLS = ("openai", "responses", "anthropic", "gemini")
+
+MODELS = {
+    "openai": ("gpt-5.4", "gpt-5.4-mini"),
+    "responses": ("gpt-5.4", "gpt-5.4-mini"),
+    "anthropic": ("claude-sonnet-4-6", "claude-haiku-4-5"),
+    "gemini": ("gemini-2.5-pro", "gemini-2.5-flash"),
+}
+"""Models of a cell that names none, by its protocol."""
 
 OURS = ("reference",)
 """Adapters that need this package."""
@@ -52,8 +60,12 @@ class ClientSpec:
     silent: bool = False
     words: Sequence[str] = field(default=())
 
-    def settings(self) -> dict[str, Any]:
-        """What its process must know to load it."""
+    def settings(self, first: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """What its process must know to load it.
+
+        Args:
+            first: Calls by which SDKs are warmed up, by protocol; None for no warming up.
+        """
         other = bool(os.environ.get("TOROUTER_CLIENT_PYTHON")) and self.name not in OURS
         searched = os.environ.get("PYTHONPATH", "").split(os.pathsep) if other else sys.path
         return {
@@ -62,6 +74,8 @@ class ClientSpec:
             "ours": self.name in OURS,
             "words": list(self.words),
             "file": str(_file(self.name)) if self.kind == "adapter" else "",
+            "verifier": os.getpid(),
+            "warm": dict(first or {}),
             "first_paths": [str(Path.cwd())],
             "paths": [path for path in searched if path],
         }

@@ -6,11 +6,12 @@ import re
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from runbook_lib.sandbox import prices, serve, ticks
 from runbook_lib.sandbox.channels import Group
@@ -34,6 +35,9 @@ UNRESOLVED = "gateway.invalid"
 
 _SETTLE_S = 0.03
 """A refused connection is told before it is made; so much later it surely was."""
+
+_FIRST = 60_001
+"""Number of the first door that belongs to no cell."""
 
 _FAR = 3600 * ticks.SECOND
 _ROOT = re.compile(r"^http://[^/]*/")
@@ -160,6 +164,8 @@ class Door:
     def forget(self) -> None:
         """Let go of everything that belongs to it."""
         self.drop()
+        for seen in self.lane.seen:
+            seen.reply = None
         live = self.gateway.sandbox.live
         live.console.gateway.drop_key(self.key, live.clock.now())
 
@@ -183,6 +189,8 @@ class Gateway:
         place = folder or Path(tempfile.gettempdir())
         self.sandbox = serve.make(place, seed=seed, pace=0.0, leaves=folder is not None)
         self.elsewhere = Lane()
+        first = [Cell(id=f"first/{name}", case="first", protocol=name) for name in GROUPS]
+        self._first = self.doors(first, start=_FIRST)
         self._billed: dict[str, Decimal] = {}
         self._rows = 0
 
@@ -196,13 +204,35 @@ class Gateway:
         while not self.sandbox.server.started and not task.done():
             await asyncio.sleep(0.005)
         await self._lead_elsewhere()
+        for door in self._first:
+            await door.open()
         try:
             yield
         finally:
             waiting.cancel()
             self.elsewhere.shut()
+            for door in self._first:
+                door.drop()
             self.sandbox.stop()
             await task
+
+    def first_calls(self, models: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
+        """Give what an SDK can call to warm up: by protocol, the fields of a call.
+
+        Args:
+            models: By protocol.
+        """
+        return {
+            door.cell.protocol: {
+                "protocol": door.cell.protocol,
+                "prompt": "Hello.",
+                "base_url": door.base_url,
+                "api_key": door.secret,
+                "models": list(models[door.cell.protocol]),
+                "deadline_s": 5.0,
+            }
+            for door in self._first
+        }
 
     async def _lead_elsewhere(self) -> None:
         """Let faults that lead to another host lead to one that can be seen."""

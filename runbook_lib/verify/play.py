@@ -10,19 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from runbook_lib.verify import client as clients
-from runbook_lib.verify.client import ClientSpec
+from runbook_lib.verify.client import MODELS, ClientSpec
 from runbook_lib.verify.gateway import Gateway
 from runbook_lib.verify.pool import Pool
 from runbook_lib.verify.process import Process
 from runbook_lib.verify.records import Cell, Played
-
-MODELS = {
-    "openai": ("gpt-5.4", "gpt-5.4-mini"),
-    "responses": ("gpt-5.4", "gpt-5.4-mini"),
-    "anthropic": ("claude-sonnet-4-6", "claude-haiku-4-5"),
-    "gemini": ("gemini-2.5-pro", "gemini-2.5-flash"),
-}
-"""Models of a cell that names none, by its protocol."""
 
 Found = TypeVar("Found")
 
@@ -84,7 +76,7 @@ def play(
 
 async def _found(spec: ClientSpec) -> ClientSpec:
     if spec.kind == "adapter":
-        process = Process(spec.settings(), lambda _: None)
+        process = Process(spec.settings())
         try:
             await process.start()
         finally:

@@ -1,13 +1,16 @@
 """One cell under way: what its process tells, what its server sees, and when patience runs out."""
 
 import asyncio
+import contextlib
+import json
+import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from runbook_lib import redact
 from runbook_lib.verify.gateway import Door
-from runbook_lib.verify.process import Process
+from runbook_lib.verify.process import Child, Process
 from runbook_lib.verify.records import Ending, Outcome, Place, Played
 
 PROMPT = "Reply with one word. [call {call}]"
@@ -16,14 +19,12 @@ PROMPT = "Reply with one word. [call {call}]"
 _LATE_S = 0.1
 """Time for what was told in time to be read, before a call is taken for hung."""
 
-_PONG_S = 2.0
-_PING = 0
-"""Stands for no call among the timers, but for the question whether the process is alive."""
-
 _SETTLE_S = 0.3
 _STEP_S = 0.01
+_BEGINNING_S = 1.0
 _NOTES = {
     "forked": "It forked its process.",
+    "signals": "It sent a signal to a process that is not its own; that was refused.",
     "connected": "It connected to {}, which is not where it was sent.",
     "outside": "It tried to reach {}, which is not this machine; that was refused.",
 }
@@ -36,7 +37,6 @@ class Run:
         index: Of the cell.
         job: Number of the job in its process.
         reached: It has come to the server, or has ended: making its client is over.
-        started_processes: It has started processes of its own.
     """
 
     def __init__(
@@ -47,26 +47,69 @@ class Run:
         index: int,
         job: int,
         changed: Callable[[], None],
-        done: Callable[["Run", BaseException | None], None],
     ) -> None:
         self.door, self.index, self.job = door, index, job
         self.cell = door.cell
-        self._process, self._changed, self._done = process, changed, done
-        self.reached = self.frozen = self.started_processes = False
+        self._process, self._changed = process, changed
+        self.reached = False
         self._began: dict[int, float] = {}
         self._outcomes: dict[int, Outcome] = {}
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._notes: dict[str, None] = {}
-        self._threads: set[int] = set()
-        self._over = False
+        self._leaves = ""
+        self._hung = asyncio.Event()
         self._since = time.monotonic()
-        self._loop = asyncio.get_running_loop()
 
-    async def start(self, seed: int) -> None:
-        """Open the door and let the process begin."""
+    async def play(self, seed: int) -> Played:
+        """Let a process make the calls, and hear it to its end.
+
+        Args:
+            seed: Where the client's own chance begins.
+
+        Returns:
+            What was seen.
+        """
         self.door.lane.told = self.count_as_reached
         await self.door.open()
-        self._process.send(self._order(seed))
+        asyncio.get_running_loop().call_later(_BEGINNING_S, self.count_as_reached)
+        child = await self._process.child()
+        child.tell(self._order(seed))
+        hearing = asyncio.create_task(self._hear_all(child.reader))
+        hanging = asyncio.create_task(self._hung.wait())
+        try:
+            await asyncio.wait({hearing, hanging}, return_when=asyncio.FIRST_COMPLETED)
+            await self._ended(child, well=hearing.done() and hearing.result())
+        finally:
+            hearing.cancel()
+            hanging.cancel()
+            for timer in self._timers.values():
+                timer.cancel()
+            self.door.drop()
+        return await self._played()
+
+    async def _hear_all(self, reader: asyncio.StreamReader) -> bool:
+        """Take what the process tells; tell whether it came to its end."""
+        with contextlib.suppress(OSError):
+            while line := await reader.readline():
+                what, *parts = json.loads(line)
+                if what == "over":
+                    self._written(*parts)
+                    return True
+                self._hear(what, parts)
+        return False
+
+    async def _ended(self, child: Child, *, well: bool) -> None:
+        if well:
+            self._process.give_back(child)
+            return
+        self.door.drop()
+        hung = self._hung.is_set()
+        self._process.drop(child)
+        if hung:
+            self._fail(Ending.HUNG)
+        else:
+            how = ended(await self._process.status(child))
+            self._fail(Ending.DIED, self._leaves or how)
 
     def _order(self, seed: int) -> dict[str, Any]:
         cell, door = self.cell, self.door
@@ -98,32 +141,37 @@ class Run:
             self.reached = True
             self._changed()
 
-    def owns(self, thread: int) -> bool:
-        """Tell whether a thread of the process is making one of its calls."""
-        return thread in self._threads
+    @property
+    def died(self) -> bool:
+        """Whether its process ended under it."""
+        return any(one.ending is Ending.DIED for one in self._outcomes.values())
 
     # What the process tells -----------------------------------------------------------------------
 
-    def hear(self, what: str, *parts: Any) -> None:
-        """Take what the process tells about this cell."""
-        if self._over:
-            return
+    def _hear(self, what: str, parts: Sequence[Any]) -> None:
         heard: dict[str, Callable[..., None]] = {
             "began": self._call_began,
             "ended": self._call_ended,
-            "over": self._finish,
             "note": self._note,
-            "pong": self._hung,
+            "try": self._tried,
+            "leaves": self._leaving,
         }
         heard[what](*parts)
 
-    def _call_began(self, call: int, at: float, thread: int) -> None:
+    def _leaving(self, how: str) -> None:
+        self._leaves = how
+
+    def _written(self, count: int) -> None:
+        if count:
+            self.say(f"It wrote {count} bytes to its standard output.")
+
+    def _call_began(self, call: int, at: float) -> None:
         self._began[call] = at
-        self._threads.add(thread)
         if len(self._began) == 1:
             self.door.began(at, blind=self._process.blind)
         left = at + self.cell.deadline_s + self.cell.patience_s - time.monotonic()
-        self._timers[call] = self._loop.call_later(max(0.0, left) + _LATE_S, self._late)
+        loop = asyncio.get_running_loop()
+        self._timers[call] = loop.call_later(max(0.0, left) + _LATE_S, self._hung.set)
 
     def _call_ended(self, call: int, at: float, found: Mapping[str, Any]) -> None:
         timer = self._timers.pop(call, None)
@@ -144,11 +192,13 @@ class Run:
         )
         self.count_as_reached()
 
-    def _note(self, call: int, what: str, detail: str) -> None:
-        del call
-        self.started_processes |= what in ("forked", "started a process")
+    def _note(self, what: str, detail: str) -> None:
         if what in _NOTES:
             self.say(_NOTES[what].format(redact.safe(detail, limit=100)))
+
+    def _tried(self, call: int, at: float) -> None:
+        self.door.tried(at, call)
+        self.count_as_reached()
 
     def say(self, sentence: str) -> None:
         """Note something about this cell, once."""
@@ -161,48 +211,17 @@ class Run:
 
     # How it ends ----------------------------------------------------------------------------------
 
-    def _late(self) -> None:
-        """Patience has run out; a process that answers shows that the call hangs, and not it."""
-        if _PING not in self._timers:
-            self._process.send({"ping": self.job})
-            self._timers[_PING] = self._loop.call_later(_PONG_S, self._freeze)
-
-    def _freeze(self) -> None:
-        self.frozen = True
-        self._process.kill()
-
-    def _hung(self) -> None:
-        self._timers.pop(_PING).cancel()
-        if not self._open_calls:
-            return  # it ended while the process was asked
-        self.door.drop()
-        self._process.send({"drop": self.job})
-        self.fail(Ending.HUNG)
-        self._finish()
-
-    @property
-    def _open_calls(self) -> list[int]:
-        return [call for call in self._began if call not in self._outcomes]
-
-    def tried(self, at: float, call: int) -> None:
-        """Take that the client is about to connect to where nobody may listen."""
-        self.door.tried(at, call)
-        self.count_as_reached()
-
-    def fail(self, ending: Ending, how: str = "") -> None:
-        """Let every call under way end like this; the process is over.
-
-        Args:
-            ending: Their ending.
-            how: How it came about.
-        """
-        self._close()
+    def _fail(self, ending: Ending, how: str = "") -> None:
+        """Let every call under way, or the next one, end like this; no further one was made."""
         now = time.monotonic()
-        for call in self._open_calls or ([] if self._began else [1]):
+        under_way = [call for call in self._began if call not in self._outcomes]
+        if not under_way and len(self._outcomes) == self.cell.calls:
+            self.say(f"After its last call {how}.")
+            return
+        for call in under_way or [len(self._outcomes) + 1]:
             self._outcomes[call] = Outcome(
                 ending=ending,
-                call=call,
-                started_s=self._began.get(call, self.since) - self.since,
+                started_s=self._began.get(call, now) - self.since,
                 ended_s=now - self.since,
                 error=redact.safe(how),
             )
@@ -210,31 +229,14 @@ class Run:
         if missing:
             self.say(f"{missing} of {self.cell.calls} calls were not made after that.")
 
-    def _finish(self, written: int = 0) -> None:
-        self._close()
-        if written:
-            self.say(f"It wrote {written} bytes to its standard output.")
-        settling = self._loop.create_task(self._settle())
-        settling.add_done_callback(lambda task: self._done(self, task.exception()))
-
-    def _close(self) -> None:
-        self._over = True
-        self.stop()
-
-    def stop(self) -> None:
-        """Wait for nothing any more."""
-        for timer in self._timers.values():
-            timer.cancel()
-
-    async def _settle(self) -> None:
-        """Let the server see the end of what is under way."""
+    async def _played(self) -> Played:
+        """Give what was seen, once the server has seen the end of it, and close the door."""
         until = time.monotonic() + _SETTLE_S
         while self.door.lane.busy and time.monotonic() < until:
             await asyncio.sleep(_STEP_S)
-        self._process.send({"forget": self.job, "port": self.door.lane.port})
+        return self._seen()
 
-    def played(self) -> Played:
-        """Give what was seen, and close the door."""
+    def _seen(self) -> Played:
         door, lane = self.door, self.door.lane
         found = door.attempts(self.since)
         if not found and not door.strays and self.cell.place is Place.GATEWAY:
@@ -260,3 +262,15 @@ class Run:
 
 def _attempts(count: int) -> str:
     return f"{count} attempt{'' if count == 1 else 's'}"
+
+
+def ended(status: int | None) -> str:
+    """Say how a process ended."""
+    if status is None:
+        return "its process stopped telling"
+    if status >= 0:
+        return f"its process ended with status {status}"
+    try:
+        return f"its process was ended by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"its process was ended by signal {-status}"

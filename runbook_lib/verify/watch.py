@@ -5,11 +5,9 @@ the standard library here. Connections go to this machine or nowhere: a client t
 address of its own must not reach it with anybody's money.
 """
 
-import faulthandler
 import io
 import json
 import os
-import random
 import socket
 import ssl
 import sys
@@ -20,31 +18,11 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-CALL: ContextVar[tuple[int, int] | None] = ContextVar("torouter_call", default=None)
-"""Job and number of the call that runs here."""
-
-CHANCE: ContextVar[random.Random | None] = ContextVar("torouter_chance", default=None)
-"""Chance of the cell that runs here."""
-
 INVALID = ".invalid"
 _BUNDLE = 64 << 10
 """Bytes of a file of authorities that is somebody's own, not the internet's."""
 
-_DRAWS = (
-    *("random", "uniform", "randint", "randrange", "choice", "choices", "shuffle", "sample"),
-    *("expovariate", "gauss", "normalvariate", "triangular", "betavariate", "lognormvariate"),
-    *("getrandbits", "randbytes", "paretovariate", "weibullvariate", "gammavariate"),
-)
-_STARTS = {
-    "subprocess.Popen": "started a process",
-    "os.posix_spawn": "started a process",
-    "os.system": "started a process",
-    "os.forkpty": "forked",
-}
-
-
 _EXIT = os._exit
-_MOST_EXITS = 20
 
 
 class Channel:
@@ -80,25 +58,20 @@ class Channel:
 
 
 class Output(io.TextIOBase):
-    """Takes the place of a standard stream: counts what each call writes, and keeps nothing."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self._number = number
-        self.written: dict[int, int] = {}
-        self.buffer = _Bytes(self)
+    """Takes the place of a standard stream: counts what is written, and keeps nothing."""
 
     encoding = "utf-8"
     errors = "replace"
 
-    def count(self, size: int) -> None:
-        """Count bytes for the job that runs here."""
-        job = (CALL.get() or (0, 0))[0]
-        self.written[job] = self.written.get(job, 0) + size
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._number = number
+        self.written = 0
+        self.buffer = _Bytes(self)
 
     def write(self, text: str) -> int:
         """Count a text."""
-        self.count(len(text.encode("utf-8", "replace")))
+        self.written += len(text.encode("utf-8", "replace"))
         return len(text)
 
     def writable(self) -> bool:
@@ -120,7 +93,7 @@ class _Bytes(io.RawIOBase):
 
     def write(self, content: Any) -> int:
         size = memoryview(content).nbytes
-        self._output.count(size)
+        self._output.written += size
         return size
 
     def fileno(self) -> int:
@@ -128,85 +101,81 @@ class _Bytes(io.RawIOBase):
 
 
 class Watch:
-    """Everything that is watched in this process.
+    """Everything that is watched in a process of the client.
 
     Attributes:
+        channel: Where it is told.
         output: Stands for standard output.
-        ports: Port of a job's base URL → the job.
-        refusing: Ports whose connections are told before they are made.
-        dropped: Job that was given up → how often its threads were asked to end.
-        commands: The client is a command, so starting processes is what it is asked for.
+        port: Port of the base URL; 0 while no call is made.
+        refusing: Connections to it are told before they are made.
+        spared: Processes that no signal may reach: the verifier and what it needs.
+        call: Number of the call that runs here.
     """
 
-    def __init__(self, channel: Channel, *, commands: bool = False) -> None:
-        self.channel, self.commands = channel, commands
+    def __init__(self, channel: Channel, *, commands: bool) -> None:
+        self.channel = channel
         self.output = Output(1)
-        self.ports: dict[int, int] = {}
-        self.refusing: set[int] = set()
-        self.dropped: dict[int, int] = {}
+        self.port, self.refusing = 0, False
+        self.spared: tuple[int, ...] = ()
+        self.call: ContextVar[int] = ContextVar("torouter_call", default=0)
+        starts = () if commands else ("subprocess.Popen", "os.posix_spawn", "os.system")
         self._watched: dict[str, Callable[..., None]] = {
             "socket.connect": self._connect,
             "socket.getaddrinfo": self._lookup,
             "os.kill": self._kill,
             "os.killpg": self._kill,
-            "time.sleep": lambda *_: None,
-            **{name: self._starts(what) for name, what in _STARTS.items()},
+            **dict.fromkeys(starts, self._starts),
         }
 
     def begin(self) -> None:
-        """Watch from now on; it cannot be undone."""
+        """Watch from now on, in this process and those forked from it; it cannot be undone."""
         sys.stdout, sys.stderr = self.output, Output(2)
-        faulthandler.enable(file=2, all_threads=False)
-
-        def leave(status: int) -> None:
-            self._culprit(f"it ended the process with status {status}")
-            _EXIT(status)
-
-        os._exit = leave  # type: ignore[assignment]
-        os.register_at_fork(
-            after_in_child=self.channel.leave, after_in_parent=lambda: self.note("forked")
-        )
-        for name in _DRAWS:
-            setattr(random, name, _drawn(name, getattr(random, name)))
         sys.addaudithook(self._hear)
         for name in ("load_verify_locations", "load_default_certs", "set_default_verify_paths"):
             setattr(ssl.SSLContext, name, _small_only(getattr(ssl.SSLContext, name)))
 
+    def begin_child(self, channel: Channel) -> None:
+        """Watch a forked process of the client, which tells by a channel of its own."""
+        self.channel = channel
+        os._exit = self._leave  # type: ignore[assignment]
+        os.register_at_fork(
+            after_in_child=channel.leave, after_in_parent=lambda: self.note("forked")
+        )
+
+    def begin_cell(self, port: int, *, refusing: bool) -> None:
+        """Watch one cell.
+
+        Args:
+            port: Port of its base URL.
+            refusing: Tell connections to it before they are made.
+        """
+        self.port, self.refusing = port, refusing
+        self.output.written = 0
+
     def note(self, what: str, detail: str = "") -> None:
-        """Tell something about the call that runs here."""
-        self.channel.tell("note", *(CALL.get() or (0, 0)), what, detail)
+        """Tell something about the cell."""
+        if self.port:
+            self.channel.tell("note", what, detail)
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         heard = self._watched.get(event)
         if heard is not None and not self.channel.elsewhere:
-            if self.dropped:
-                self._leave_if_dropped()
             heard(*arguments)
 
-    def _leave_if_dropped(self) -> None:
-        """End a call that was given up; one that catches even that is put to sleep for ever."""
-        job = (CALL.get() or (0, 0))[0]
-        if job in self.dropped:
-            self.dropped[job] += 1
-            if self.dropped[job] > _MOST_EXITS:
-                threading.Event().wait()
-            raise SystemExit
-
-    def _culprit(self, how: str) -> None:
-        running = CALL.get()
-        if running is not None:
-            self.channel.tell("culprit", *running, how)
+    def _leave(self, status: int) -> None:
+        self.channel.tell("leaves", f"it ended its process with status {status}")
+        _EXIT(status)
 
     def _kill(self, process: int, signal: int, *_: Any) -> None:
-        if signal and process in (0, os.getpid(), os.getpgid(0)):
-            self._culprit(f"it sent signal {int(signal)} to its own process")
+        if process in (-1, *self.spared):
+            self.note("signals")
+            raise PermissionError("this process is not the client's own")
+        if signal and process in (0, os.getpid(), os.getpgid(0)) and self.port:
+            how = f"it sent signal {int(signal)} to its own process"
+            self.channel.tell("leaves", how)
 
-    def _starts(self, what: str) -> Callable[..., None]:
-        def heard(*_: Any) -> None:
-            if not self.commands:
-                self.note(what)
-
-        return heard
+    def _starts(self, *_: Any) -> None:
+        self.note("started")
 
     def _connect(self, held: socket.socket, address: Any) -> None:
         if held.family not in (socket.AF_INET, socket.AF_INET6) or not isinstance(address, tuple):
@@ -215,17 +184,17 @@ class Watch:
         if not here(host):
             self._outside(host, port)
             raise ConnectionRefusedError(f"{host} is no address of this machine")
-        if port in self.refusing:
-            self.channel.tell("try", port, (CALL.get() or (0, 0))[1], time.monotonic())
-        elif port not in self.ports:
+        if port != self.port:
             self.note("connected", host)
+        elif self.refusing:
+            self.channel.tell("try", self.call.get(), time.monotonic())
 
     def _lookup(self, host: Any, port: Any, *_: Any) -> None:
         name = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host or "")
         if here(name) or _numeric(name):
             return
-        if name.endswith(INVALID) and str(port).isdigit():
-            self.channel.tell("try", int(port), (CALL.get() or (0, 0))[1], time.monotonic())
+        if name.endswith(INVALID) and str(port) == str(self.port):
+            self.channel.tell("try", self.call.get(), time.monotonic())
         else:
             self._outside(name, port)
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -267,13 +236,3 @@ def _numeric(host: str) -> bool:
             continue
         return True
     return False
-
-
-def _drawn(name: str, usual: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of `random` that draws from the chance of the cell where there is one."""
-
-    def draw(*arguments: Any, **options: Any) -> Any:
-        chance = CHANCE.get()
-        return (usual if chance is None else getattr(chance, name))(*arguments, **options)
-
-    return draw

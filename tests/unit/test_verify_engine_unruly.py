@@ -1,5 +1,6 @@
 """Whatever a client does to its machine, it is told, the other cells go on, and nothing is left."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from engine_kit import (
 
 from runbook_lib.verify.play import find_client, play
 from runbook_lib.verify.records import Played
+
+NOTHING = "Nothing arrived at the base URL that it was given."
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +55,7 @@ def _only_third(found: list[Played], end: Ending) -> Played:
     ["sleeps", *(pytest.param(one, marks=pytest.mark.long) for one in ("spins", "never_gives_up"))],
 )
 def test_a_client_that_hangs_is_given_up(name: str) -> None:
-    """Patience is the verifier's; the thread is left, and its connections are dropped."""
+    """Patience is the verifier's: its connections are dropped and its process is ended."""
     first, second = several(name, [cell("one", deadline_s=0.5), cell("two", deadline_s=0.5)])
     for found in (first, second):
         assert ending(found) is Ending.HUNG
@@ -63,30 +66,76 @@ def test_a_client_that_hangs_is_given_up(name: str) -> None:
 
 @pytest.mark.long
 def test_a_coroutine_that_blocks_hurts_no_other_cell() -> None:
-    """Each cell has a loop of its own, so what blocks a loop blocks one cell."""
+    """Each cell has a process and a loop of its own."""
     _only_third(several("blocks_its_loop", _with_a_bad_one("slow")), Ending.HUNG)
 
 
 @pytest.mark.long
 def test_code_that_holds_the_interpreter_is_found() -> None:
-    """A search that never ends stops every thread of its process: the cells are played again."""
+    """A search that never ends stops every thread of its process, and of no other one."""
     _only_third(several("holds_everything", _with_a_bad_one("slow")), Ending.HUNG)
 
 
 @pytest.mark.parametrize(
     ("name", "how"),
     [
-        ("leaves", "it ended the process with status 3"),
+        ("leaves", "it ended its process with status 3"),
         pytest.param("crashes", "its process was ended by SIGSEGV", marks=pytest.mark.long),
         pytest.param("kills_itself", "it sent signal 9 to its own process", marks=pytest.mark.long),
         pytest.param("raises_signal", "its process was ended by SIGTERM", marks=pytest.mark.long),
-        ("leaves_elsewhere", "its process ended with status 5"),
+        ("leaves_elsewhere", "it ended its process with status 5"),
     ],
 )
 def test_a_client_that_ends_its_process_is_found(name: str, how: str) -> None:
-    """The cell that did it died; those that were under way beside it go on elsewhere."""
+    """The cell that did it died; those that were under way beside it go on."""
     found = _only_third(several(name, _with_a_bad_one()), Ending.DIED)
     assert found.outcomes[0].error == how
+
+
+def test_a_signal_reaches_no_process_but_its_own() -> None:
+    """The verifier runs inside a notebook or a terminal that somebody needs."""
+    found = _only_third(several("kills_its_parent", _with_a_bad_one()), Ending.RAISED)
+    assert found.outcomes[0].error_type == "PermissionError"
+    assert found.notes[0] == (
+        "It sent a signal to a process that is not its own; that was refused."
+    )
+
+
+@pytest.mark.long
+def test_a_process_that_ends_after_its_answer_has_answered() -> None:
+    """The caller had its text; that the process then ended is another thing."""
+    assert ending(one("leaves_afterwards")) is Ending.TEXT
+
+
+@pytest.mark.long
+def test_what_ended_with_the_process_of_all_is_played_again() -> None:
+    """The system can end it, when memory is short; no cell is blamed for that."""
+    ended = []
+
+    def end_it(*_: int) -> None:
+        if not ended:
+            (first,) = _workers_of(os.getpid())
+            os.kill(first, signal.SIGKILL)
+            ended.append(first)
+
+    cells = [cell(f"cell {n}", calls=4, every_s=0.2 * n) for n in range(4)]
+    found = play(client("plain"), cells, seed=1, told=end_it)
+    assert ended
+    assert [len(played.outcomes) for played in found] == [4] * 4
+    assert {one.ending for played in found for one in played.outcomes} == {Ending.TEXT}
+
+
+def test_no_cell_knows_what_another_one_saw() -> None:
+    """A breaker or a budget of the user's program must not carry over from case to case."""
+    cells = [cell("first", step("status_503"), calls=3)] + [cell(f"then {n}") for n in range(5)]
+    first, *others = several("remembers", cells)
+    assert statuses(first) == [503]
+    assert [ending(played) for played in others] == [Ending.TEXT] * 5
+
+
+def test_calls_are_made_in_the_main_thread() -> None:
+    """Signals work there only, and programs use them."""
+    assert ending(one("alarms")) is Ending.TEXT
 
 
 @pytest.mark.long
@@ -98,11 +147,10 @@ def test_exit_is_an_error_like_another() -> None:
 
 @pytest.mark.long
 def test_a_client_that_always_dies_ends_too() -> None:
-    """A matrix of a thousand cells is not a thousand processes."""
+    """Each cell dies by itself, and all are played."""
     found = several("always_leaves", [cell(f"cell {n}") for n in range(80)])
     assert {ending(played) for played in found} == {Ending.DIED}
-    given_up = [played for played in found if "Not played" in str(played.notes)]
-    assert 20 <= len(given_up) < 80
+    assert all(played.notes == [NOTHING] for played in found)
 
 
 def test_what_it_writes_never_reaches_our_output(capfd: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
 
 NEEDS = "litellm"
 PROTOCOLS = ("openai", "anthropic")
+FORKS = False
+"""Its first call starts threads, so none is made before processes are forked."""
 
 
 def load() -> Any:

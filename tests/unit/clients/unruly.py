@@ -169,9 +169,23 @@ def leaves_in_a_thread():
 leaves_elsewhere = _only_on("bad")(leaves_in_a_thread)
 
 
+def leaves_afterwards(prompt, **options):
+    """Ends its process a moment after it has answered."""
+    found = plain(prompt, **options)
+    threading.Timer(0.0, lambda: os._exit(6)).start()
+    return found
+
+
 def always_leaves(prompt, **options):
     """Ends its process in every call."""
     os._exit(1)
+
+
+def kills_its_parent(prompt, *, models, **options):
+    """Ends the process that has loaded it, where the first model is a bad one."""
+    if models[0] == "bad":
+        os.kill(os.getppid(), signal.SIGKILL)
+    return plain(prompt, models=models, **options)
 
 
 # Those that write, fork, and go elsewhere --------------------------------------------------------
@@ -280,6 +294,28 @@ def draws(prompt, *, base_url, api_key, models, **options):
 
     post(base_url, api_key, models[0], prompt)
     return f"{random.random()} {random.uniform(1, 2)} {random.randint(1, 10**9)}"
+
+
+# Those that remember -----------------------------------------------------------------------------
+
+FAILED = []
+
+
+def remembers(prompt, *, base_url, api_key, models, stream, deadline_s):
+    """A breaker for the whole program: after one failure it calls nobody any more."""
+    if FAILED:
+        raise RuntimeError("the breaker is open")
+    status, body = post(base_url, api_key, models[0], prompt)
+    if status != 200:
+        FAILED.append(status)
+    return text_of(status, body)
+
+
+def alarms(prompt, **options):
+    """Limits itself by a signal, which only the main thread of a process can."""
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, 5)
+    return plain(prompt, **options)
 
 
 # Those that try again ---------------------------------------------------------------------------
