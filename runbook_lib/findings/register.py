@@ -97,6 +97,15 @@ RULES: dict[str, str] = {
     "export-gap": "Hours without any usage row where many are usual.",
     "balance-differs": "The balance moved otherwise than the usage rows say.",
     "unallocated-spend": "Spend on keys that the inventory gives to nobody.",
+    # What caps and budgets show
+    "cap-missing": "A key in use has no cap.",
+    "cap-too-low": "A cap stops honest use more often than was asked for.",
+    "cap-too-high": "A cap is far above what the key's history asks for: a loop burns on.",
+    "cap-currency": "A cap is in a currency that cannot be read, or was typed in the other one.",
+    "cap-no-history": "The history of a key carries no forecast, and why.",
+    "caps-over-budget": "Caps together allow more than the budget or the balance.",
+    "runs-out": "A cap, a window or the balance ends soon.",
+    "budget-overrun": "The month is likely to pass its budget.",
     # How good the data are
     "input-rejected": "Rows could not be read and were left out.",
     "input-gap": "The data do not cover the whole window asked.",
