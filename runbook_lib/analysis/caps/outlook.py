@@ -7,7 +7,7 @@ has an answer, and a key of ninety days has its own.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -93,6 +93,10 @@ class Ratios:
     table: Floats = field(repr=False)
     level: Floats = field(repr=False)
     mean: Floats = field(repr=False)
+
+    def without_past(self) -> "Ratios":
+        """Forget what became of past levels, where it was not measured."""
+        return replace(self, table=np.full_like(self.table, np.nan))
 
 
 def shape_of(horizon: float) -> Shape:

@@ -1,0 +1,350 @@
+"""Budget caps as parts of a Report: the number to type for every key, with its odds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import pandas as pd
+
+from runbook_lib import money
+from runbook_lib.analysis.caps import against, exhibits
+from runbook_lib.analysis.caps.backtest import Tried, summed, tried
+from runbook_lib.analysis.caps.clocks import clocks, whole_views
+from runbook_lib.analysis.caps.frames import objects
+from runbook_lib.analysis.caps.grid import Held, day_of, held_of
+from runbook_lib.analysis.caps.material import CapMaterial
+from runbook_lib.analysis.caps.month import MonthEnd, month_end
+from runbook_lib.analysis.caps.planned import without_factor
+from runbook_lib.analysis.caps.sized import Sized, sized
+from runbook_lib.analysis.caps.standing import Standing, balance_usd, environments, standing
+from runbook_lib.analysis.caps.tiers import budget_usd, whole
+from runbook_lib.analysis.words import counted
+from runbook_lib.findings import (
+    Exhibit,
+    Finding,
+    Grade,
+    NextStep,
+    Severity,
+    Status,
+    Subject,
+    Verdict,
+)
+
+STALE = timedelta(days=2)
+"""Age of the data from which on a forecast says that it starts in the past."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapParts:
+    """What a Report of caps is made of.
+
+    Attributes:
+        verdict: The answer in one line, the numbers first.
+        findings: Worst first.
+        exhibits: By name: `to_type`, `caps`, `whole`, `clocks`, `effect`, `curves`, `fan`,
+            `backtest`, `month_end`.
+        next_steps: Acts, worst first, each once.
+        summary: Names and values for the head of the page.
+        gaps: What the answer lacks.
+    """
+
+    verdict: Verdict
+    findings: Sequence[Finding] = field(repr=False)
+    exhibits: Mapping[str, Exhibit] = field(repr=False)
+    next_steps: Sequence[NextStep] = field(repr=False)
+    summary: Sequence[tuple[str, str]]
+    gaps: Sequence[str]
+
+
+def size_caps(material: CapMaterial) -> CapParts:
+    """Size caps for every key, say what they do, and hold them against what is set.
+
+    Args:
+        material: What is known; see `CapMaterial`.
+
+    Returns:
+        The parts of a Report. The same material gives the same parts: nothing is drawn by chance.
+
+    Source: contract §7, §8 (M, D).
+    """
+    held = held_of(material)
+    known = environments(material.keys)
+    keys = sized(material, held)
+    caps = standing(material, held)
+    balance = balance_usd(material)
+    tests = tried(held, risk=material.risk, loop_factor=material.loop_factor)
+    table = whole(material, keys, caps, known, balance[0])
+    times = clocks(material, held, keys, caps, balance)
+    end = month_end(material.daily, budget_usd(material), material.now, timezone=material.timezone)
+    findings = _findings(material, keys, caps, known, table, times, end)
+    return CapParts(
+        verdict=_verdict(material, keys, caps, findings),
+        findings=findings,
+        exhibits={
+            item.name: item
+            for item in _exhibits(material, held, keys, caps, known, table, times, tests, end)
+        },
+        next_steps=_steps(findings),
+        summary=_summary(material, keys, table, times, end, balance),
+        gaps=_gaps(material, held, caps, balance),
+    )
+
+
+def _findings(
+    material: CapMaterial,
+    keys: Sequence[Sized],
+    caps: Sequence[Standing],
+    known: Mapping[str, str],
+    table: pd.DataFrame,
+    times: pd.DataFrame,
+    end: MonthEnd,
+) -> list[Finding]:
+    today = day_of(material.now, material.timezone)
+    found = [
+        *against.missing(material, keys, caps, known),
+        *against.ill_sized(keys, caps),
+        *against.wrong_currency(material, caps),
+        *against.over_budget(table),
+        *against.running_out(material, times, today),
+        *against.overrun(end, material.risk),
+        *_silent(keys, known),
+    ]
+    order = list(Severity)
+    return sorted(
+        found,
+        key=lambda item: (
+            item.status is not Status.FAIL,
+            order.index(item.severity),
+            -(item.impact_usd or money.ZERO),
+            item.rule,
+            item.subject.key_name or "",
+        ),
+    )
+
+
+def _silent(keys: Sequence[Sized], known: Mapping[str, str]) -> list[Finding]:
+    """Say which keys have no forecast, and why."""
+    return [
+        Finding(
+            rule="cap-no-history",
+            status=Status.UNKNOWN,
+            severity=Severity.INFO,
+            title=f"Key {one.key_name} has no forecast: {one.reason}",
+            subject=Subject(key_name=one.key_name, environment=known.get(one.key_name) or None),
+            value=one.days,
+            expected=2,
+            unit="days of history",
+            grade=Grade.INCONCLUSIVE,
+            next_step=NextStep(
+                text="Use the starting point of its environment and size it again in a week.",
+                where="/keys",
+                who=against.OWNER,
+            ),
+            mark="D",
+        )
+        for one in keys
+        if one.reason
+    ]
+
+
+def _verdict(
+    material: CapMaterial,
+    keys: Sequence[Sized],
+    caps: Sequence[Standing],
+    findings: Sequence[Finding],
+) -> Verdict:
+    able = [one for one in keys if one.caps]
+    if not able:
+        return Verdict(
+            title="No key has a history that carries a forecast: use the starting points of the "
+            "best practices",
+            grade=Grade.INCONCLUSIVE,
+            cause="no history",
+        )
+    day = money.total(one.caps["1d"] for one in able)
+    month = money.total(one.caps["month"] for one in able)
+    without = len({one.key_name for one in able} - {one.key_name for one in caps})
+    wrong = [item for item in findings if item.rule in ("cap-too-low", "cap-currency")]
+    wrong = [item for item in wrong if item.status is Status.FAIL]
+    told = [
+        f"{counted(len(able), 'key')} sized: {money.usd(day)} a day, {money.usd(month)} a month "
+        f"in all, at a risk of {material.risk * 100:g} %"
+    ]
+    if without:
+        told.append(f"{counted(without, 'key')} without a cap")
+    if wrong:
+        names = {item.subject.key_name for item in wrong}
+        told.append(f"{counted(len(names), 'key')} with a cap to correct")
+    first = [item for item in findings if item.rule in ("runs-out", "budget-overrun")]
+    told += [item.title for item in first[:1] if item.severity is Severity.HIGH]
+    return Verdict(title="; ".join(told), grade=Grade.LIKELY, cause="caps sized")
+
+
+def _steps(findings: Sequence[Finding]) -> list[NextStep]:
+    made: dict[str, NextStep] = {}
+    for item in findings:
+        if item.next_step is not None and item.status is Status.FAIL:
+            made.setdefault(item.next_step.text, item.next_step)
+    return list(made.values())[:6]
+
+
+def _summary(
+    material: CapMaterial,
+    keys: Sequence[Sized],
+    table: pd.DataFrame,
+    times: pd.DataFrame,
+    end: MonthEnd,
+    balance: tuple[Decimal | None, str],
+) -> list[tuple[str, str]]:
+    told = [
+        ("Risk asked", f"{material.risk * 100:g} % of usual windows"),
+        ("Keys", f"{sum(bool(one.caps) for one in keys)} sized of {len(keys)}"),
+        (
+            f"Spent in {end.month}",
+            money.usd(end.to_date)
+            + (f", {money.usd(end.p10)} to {money.usd(end.p90)} by its end" if end.p90 else ""),
+        ),
+        ("Balance", f"{money.usd(balance[0])} ({balance[1]})"),
+    ]
+    if end.budget is not None:
+        told.append(("Budget of the month", money.usd(end.budget)))
+    over = table.iloc[-1]["over_commit"]
+    if over is not None:
+        told.append(("Caps over budget", f"{over} times"))
+    if len(times):
+        first = times.iloc[0]
+        if first["runs_out_early"] is not None:
+            name = "balance" if first["what"] == "balance" else str(first["key_name"])
+            told.append(("Ends first", f"{name}, {first['runs_out_early']} if use is high"))
+    if material.rate_note():
+        told.append(("Rate", material.rate_note()))
+    return told
+
+
+def _gaps(
+    material: CapMaterial,
+    held: Held,
+    caps: Sequence[Standing],
+    balance: tuple[Decimal | None, str],
+) -> list[str]:
+    found = []
+    if held.hours is None:
+        found.append("no usage by the hour: no replay, no loops, 5-hour caps from other keys only")
+    if material.keys.empty:
+        found.append("no keys.csv: environments and caps that are set are unknown")
+    if balance[0] is None:
+        found.append("no balance: give it, or a ledger.csv with readings")
+    if budget_usd(material) is None:
+        found.append("no budget: give monthly_budget, or a budget.csv")
+    if held.refunds:
+        found.append(f"{counted(held.refunds, 'day')} of a key below 0 (refunds) count as 0")
+    if material.currency == "CNY" or any(one.currency == "CNY" for one in caps):
+        found.append(material.rate_note() or "caps in CNY and no rate: give cny_per_usd")
+    end: datetime | None = material.data_end
+    if end is not None and material.now - end > STALE:
+        found.append(f"the usage ends {(material.now - end).days} days before now")
+    found += [
+        f"planned without a factor, so left out: {note}"
+        for note in without_factor(material.planned, material.now)
+    ]
+    return found
+
+
+def _exhibits(
+    material: CapMaterial,
+    held: Held,
+    keys: Sequence[Sized],
+    caps: Sequence[Standing],
+    known: Mapping[str, str],
+    table: pd.DataFrame,
+    times: pd.DataFrame,
+    tests: Sequence[Tried],
+    end: MonthEnd,
+) -> list[Exhibit]:
+    today = day_of(material.now, material.timezone)
+    rate = f" {material.rate_note()}." if material.rate_note() else ""
+    views = whole_views(material, held)
+    return [
+        Exhibit(
+            name="to_type",
+            title="What to type into /keys",
+            frame=exhibits.to_type_table(material, keys, caps, known, held),
+            note="Lifetime quotas: used so far and what may be spent until the review. Windows: "
+            f"the cap itself.{rate}",
+        ),
+        Exhibit(
+            name="caps",
+            title="What each key may spend, and the odds of a trip",
+            frame=exhibits.caps_table(keys, known, _tests(held, tests)),
+            note="Odds are of one window, weeks in which a key is put to another use included.",
+        ),
+        Exhibit(
+            name="whole",
+            title="All caps against budget and balance",
+            frame=table,
+            note="Proposed from history; the tier is the starting point: production 90 % of the "
+            f"budget, staging {money.usd(Decimal(30))}, development {money.usd(Decimal(10))} a key."
+            f"{rate}",
+        ),
+        Exhibit(
+            name="clocks",
+            title="What ends first",
+            frame=times,
+            note="Burn rate: used share over elapsed share; above 1 it ends before its time.",
+        ),
+        Exhibit(
+            name="effect",
+            title="What the caps would have done, and what they do to a loop",
+            frame=exhibits.effect_table(material, keys, caps, held),
+            note=f"A loop at {material.loop_factor:g} times the usual hour, from every hour of the "
+            f"last week. Overshoot: {material.in_flight} calls under way at the price of the "
+            "dearest, and five minutes of a loop while the gateway's count lags.",
+        ),
+        Exhibit(
+            name="curves",
+            title="Odds of a trip and cost of a loop against the cap of a day",
+            frame=exhibits.curves_table(material, keys, held),
+            note="The dearest keys; the sized cap is marked.",
+        ),
+        Exhibit(
+            name="fan",
+            title="All keys together: spent, and what is to come",
+            frame=exhibits.fan_table(views, held, today),
+            note="p10, p50 and p90 of the total from today to that day.",
+        ),
+        Exhibit(
+            name="backtest",
+            title="What was promised, and what came",
+            frame=summed(list(tests)),
+            note="Each period is forecast from what was known before it. The interval counts "
+            "periods of one key as one.",
+        ),
+        Exhibit(
+            name="month_end",
+            title=f"How {end.month} ends",
+            frame=_month_frame(end),
+            note=end.reason or "Spent to date and the forecast of the days to come.",
+        ),
+    ]
+
+
+def _tests(held: Held, tests: Sequence[Tried]) -> dict[tuple[str, str], tuple[int, int]]:
+    """Count trips and periods by key and window."""
+    names = {1: "1d", 7: "7d", 30: "month"}
+    found = {}
+    for one in tests:
+        counts = one.rows.groupby("key")["tripped"].agg(["sum", "count"])
+        for place, trips, periods in zip(counts.index, counts["sum"], counts["count"], strict=True):
+            found[held.names[int(place)], names[one.horizon]] = (int(trips), int(periods))
+    return found
+
+
+def _month_frame(end: MonthEnd) -> pd.DataFrame:
+    names = [
+        *("month", "to_date", "days_left", "p10", "p50", "p90", "budget", "odds_over"),
+        *("over_on", "over_early", "reason"),
+    ]
+    made = objects([{name: getattr(end, name) for name in names}])
+    amounts = ("to_date", "p10", "p50", "p90", "budget")
+    return made.rename(columns={name: f"{name}_usd" for name in amounts})
