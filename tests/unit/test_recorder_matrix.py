@@ -114,23 +114,29 @@ def _wrong_line(
 def _answered(
     fault: str, line: dict[str, Any], seen: Seen, *, streaming: bool, gives_up: bool
 ) -> dict[str, Any]:
-    reply = seen.reply
-    assert reply is not None
-    ids = [part.strip() for value in reply.named("x-request-id") for part in value.split(",")]
+    said = seen.line
+    status = 200 if said["status"] is None else said["status"]
+    ids = [part.strip() for value in said["request_ids"] for part in value.split(",")]
+    client = said["client_request_id"]
     expected = {
-        "http.response.status_code": reply.status,
+        "http.response.status_code": status,
         "http.response.header.x-request-id": list(dict.fromkeys(ids)) or None,
-        "http.response.header.x-client-request-id": reply.named("x-client-request-id") or None,
+        "http.response.header.x-client-request-id": [client] if client else None,
     }
-    if reply.status >= 400:
-        told = classify(reply.status, b"".join(reply.pieces), reply.headers)
+    written = CATALOGUE[fault].answer
+    if status >= 400 and said["fault"] == fault and written is not None:
+        told = classify(status, written.get("body", ""), written.get("headers", {}))
         expected["torouter.error.code"] = told.code or None
         expected["torouter.retry"] = told.retry.value if told.retry else None
-        expected["torouter.retry_after_s"] = told.retry_after_s
+        if "retry_date_s" not in written:
+            expected["torouter.retry_after_s"] = told.retry_after_s
         if fault == "cap_message_only":
             expected["torouter.error.code"] = None  # a text is no code, and can quote a prompt
-    elif reply.status == 200:
-        events = streaming or "event-stream" in "".join(reply.named("content-type"))
+    elif status >= 400:
+        expected["torouter.error.code"] = said["code"] or None
+    elif status == 200:
+        kind = "".join(line.get("http.response.header.content-type", []))
+        events = streaming or "event-stream" in kind
         ends = ENDS.get(fault, ["complete"]) if events else [None]
         if events and gives_up:
             ends = [*ends, "cancelled"]
