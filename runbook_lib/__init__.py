@@ -15,6 +15,7 @@ from runbook_lib.version import __version__
 
 if TYPE_CHECKING:
     from runbook_lib.classifier import classify
+    from runbook_lib.runbooks.caps import size_caps
     from runbook_lib.runbooks.fallback import verify_fallback
     from runbook_lib.runbooks.incidents import triage
     from runbook_lib.runbooks.spend import drill_down
@@ -24,11 +25,20 @@ _HOMES = {
     "classify": "runbook_lib.classifier",
     "drill_down": "runbook_lib.runbooks.spend",
     "open_store": "runbook_lib.session",
+    "size_caps": "runbook_lib.runbooks.caps",
     "triage": "runbook_lib.runbooks.incidents",
     "verify_fallback": "runbook_lib.runbooks.fallback",
 }
 
-__all__ = ["__version__", "classify", "drill_down", "open_store", "triage", "verify_fallback"]
+__all__ = [
+    "__version__",
+    "classify",
+    "drill_down",
+    "open_store",
+    "size_caps",
+    "triage",
+    "verify_fallback",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
 from runbook_lib import clock, findings, money, redact
-from runbook_lib.report import figures, heat, markup, minutes, spend, tables, timeline
+from runbook_lib.report import caps, figures, heat, markup, minutes, spend, tables, timeline
 
 Drawer = Callable[..., figures.Picture]
 
@@ -17,6 +17,9 @@ CHARTS: dict[str, Drawer] = {
     "weekly": spend.weekly,
     "strip": spend.strip,
     "sizes": spend.sizes,
+    "fan": caps.fan,
+    "curves": caps.curves,
+    "runway": caps.runway,
 }
 """How each chart is drawn: frame and zone in, picture out."""
 

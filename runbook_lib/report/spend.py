@@ -57,7 +57,7 @@ def stacked(frame: "pd.DataFrame", _zone: ZoneInfo, *, title: str) -> figures.Pi
             for day, height in zip(days, heights, strict=True):
                 bottom[day] += height
         _days(axes, days)
-        _dollars(axes)
+        dollars(axes)
         axes.set_title(redact.safe(title, limit=90))
         if names:
             axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8.5)
@@ -85,7 +85,7 @@ def _days(axes: "Axes", days: Sequence[str]) -> None:
     axes.set_xlim(-0.6, max(1, len(days)) - 0.4)
 
 
-def _dollars(axes: "Axes") -> None:
+def dollars(axes: "Axes") -> None:
     from matplotlib.ticker import FuncFormatter
 
     def told(value: float, _: object) -> str:
@@ -132,7 +132,7 @@ def waterfall(frame: "pd.DataFrame", _zone: ZoneInfo, *, title: str) -> figures.
         axes.set_xticks(range(len(rows)), [redact.safe(row["step"], limit=18) for row in rows])
         axes.margins(y=0.14)
         axes.axhline(0, color="#666666", lw=0.8)
-        _dollars(axes)
+        dollars(axes)
         axes.set_title(redact.safe(title, limit=90))
         said = "; ".join(f"{row['step']} {money.usd(row['usd'])}" for row in rows)
         told = f"{title}: {said}."
@@ -211,7 +211,7 @@ def strip(frame: "pd.DataFrame", zone: ZoneInfo, *, title: str) -> figures.Pictu
         axes.set_ylim(0, top * 1.15)
         _clock(axes, zone)
         axes.legend(loc="upper left", frameon=False, fontsize=9, ncols=2)
-        _dollars(axes)
+        dollars(axes)
         axes.set_title(redact.safe(title, limit=90))
         marked = [
             f"{clock.clock_time(row['hour'], zone, seconds=False)} {money.usd(row['observed_usd'])}"

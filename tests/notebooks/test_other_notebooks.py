@@ -14,8 +14,8 @@ import pytest
 from runbook_lib.findings import REPORT_MIME
 
 ROOT = Path(__file__).parents[2]
-FALLBACK, USAGE = "fallback_verification", "usage_drilldown"
-PICTURES = {FALLBACK: 1, USAGE: 5}
+FALLBACK, USAGE, CAPS = "fallback_verification", "usage_drilldown", "budget_caps"
+PICTURES = {FALLBACK: 1, USAGE: 5, CAPS: 3}
 """Figures on the page of each notebook."""
 
 
@@ -40,7 +40,7 @@ def _command(*words: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.fixture(scope="module", params=[FALLBACK, USAGE])
+@pytest.fixture(scope="module", params=[FALLBACK, USAGE, CAPS])
 def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """The notebook, run headless on the sandbox."""
     out = tmp_path_factory.mktemp(request.param) / "out"
@@ -56,7 +56,7 @@ def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 def test_the_command_ends_with_a_verdict_and_a_page(ran: Ran) -> None:
-    """Something serious is planted in both: the verdict says so, and the exit code."""
+    """Something serious is planted for each: the verdict says so, and the exit code."""
     assert ran.status == 1
     assert ran.told.startswith("CONFIRMED: ")
     assert ran.found["run"]["sample_data"] is True
@@ -157,6 +157,9 @@ def test_the_page_asks_for_nothing_and_fits_any_width(ran: Ran, chromium: str) -
         pytest.param(FALLBACK, "cases=no.toml", "no.toml", id="cases", marks=pytest.mark.long),
         pytest.param(USAGE, "by=colour", "by", id="by"),
         pytest.param(USAGE, "top=0", "top", id="top", marks=pytest.mark.long),
+        pytest.param(CAPS, "risk=2", "risk", id="risk", marks=pytest.mark.long),
+        pytest.param(CAPS, "currency=CNY", "cny_per_usd", id="rate", marks=pytest.mark.long),
+        pytest.param(CAPS, "monthly_budget=0", "monthly_budget", id="budget"),
     ],
 )
 def test_a_value_the_library_refuses_is_wrong_use(

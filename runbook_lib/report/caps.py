@@ -1,0 +1,158 @@
+"""Pictures of caps: what is to come, what a cap lets through, and what ends first."""
+
+from datetime import date
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from runbook_lib import money, redact
+from runbook_lib.report import figures
+from runbook_lib.report.spend import SHADES, dollars
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+MOST_CLOCKS = 14
+"""Limits that are drawn, the first to end; all are in the table."""
+
+
+def fan(frame: "pd.DataFrame", _zone: ZoneInfo, *, title: str) -> figures.Picture:
+    """Draw the spend of the last days, running up, and the spread of what is to come.
+
+    Args:
+        frame: Rows with `day` (date) and `spent_usd` (Decimal USD) of the past, then rows with
+            `day` and `p10_usd`, `p50_usd`, `p90_usd`: totals from today to that day.
+        title: Title of the picture.
+
+    Returns:
+        The picture; its words give the totals to come.
+    """
+    past = frame[frame["spent_usd"].notna()].tail(30)
+    future = frame[frame["p50_usd"].notna()]
+    with figures.drawing(8.2, 3.4) as figure:
+        axes = figure.subplots()
+        spent = past["spent_usd"].astype(float)
+        axes.bar(_numbers(past["day"]), spent, color=figures.COLOURS["good"], label="a day, spent")
+        if len(future):
+            days = _numbers(future["day"])
+            lengths = [at - days[0] + 1 for at in days]
+            mean = [float(v) / n for v, n in zip(future["p50_usd"], lengths, strict=True)]
+            low = [float(v) / n for v, n in zip(future["p10_usd"], lengths, strict=True)]
+            high = [float(v) / n for v, n in zip(future["p90_usd"], lengths, strict=True)]
+            axes.fill_between(days, low, high, color="#F3D9B1", label="a day to come, p10 to p90")
+            axes.plot(days, mean, color=figures.COLOURS["bad"], marker="o", ms=4, label="p50")
+        _dates(axes)
+        dollars(axes)
+        axes.legend(loc="upper left", frameon=False, fontsize=9, ncols=3)
+        axes.margins(y=0.2)
+        axes.set_title(redact.safe(title, limit=90))
+        said = "; ".join(
+            f"to {row['day']}: {money.usd(row['p50_usd'])} "
+            f"({money.usd(row['p10_usd'])} to {money.usd(row['p90_usd'])})"
+            for row in future.to_dict("records")
+        )
+        told = f"{title}. Totals to come, p50 (p10 to p90): {said or 'none can be told'}."
+        return figures.Picture(png=figures.png(figure), words=told, caption=told)
+
+
+def _numbers(days: Any) -> list[float]:
+    return [float(day.toordinal()) for day in days]
+
+
+def _dates(axes: "Axes") -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    def told(value: float, _: object) -> str:
+        return date.fromordinal(round(value)).strftime("%m-%d") if value > 0 else ""
+
+    axes.xaxis.set_major_locator(MaxNLocator(9, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(told))
+
+
+def curves(frame: "pd.DataFrame", _zone: ZoneInfo, *, title: str) -> figures.Picture:
+    """Draw the odds of a trip, and what a loop costs, against the cap of a day.
+
+    Args:
+        frame: One row a key and cap: `key_name`, `cap_usd` (Decimal USD), `odds` (0–1),
+            `loop_median_usd` (Decimal USD or None), `sized` (bool: the cap that is proposed).
+        title: Title of the picture.
+
+    Returns:
+        The picture; its words give the proposed caps.
+    """
+    names = list(dict.fromkeys(frame["key_name"]))
+    with figures.drawing(8.2, 3.6) as figure:
+        left, right = figure.subplots(1, 2)
+        for place, name in enumerate(names):
+            own = frame[frame["key_name"] == name]
+            tone, caps = SHADES[place % len(SHADES)], own["cap_usd"].astype(float)
+            label = redact.safe(name, limit=22)
+            left.plot(caps, 100 * own["odds"].astype(float), color=tone, label=label)
+            right.plot(caps, own["loop_median_usd"].astype(float), color=tone)
+            at = own[own["sized"].astype(bool)]
+            left.scatter(at["cap_usd"].astype(float), 100 * at["odds"].astype(float), color=tone)
+            right.scatter(
+                at["cap_usd"].astype(float), at["loop_median_usd"].astype(float), color=tone
+            )
+        for axes, label in ((left, "odds of a trip in a day, %"), (right, "cost of a loop, USD")):
+            axes.set_xscale("log")
+            axes.set_xlabel("cap of a day, USD")
+            axes.set_ylabel(label)
+            axes.grid(color="#E3E3E3", linewidth=0.7)
+        if names:
+            left.legend(frameon=False, fontsize=8.5)
+        figure.suptitle(redact.safe(title, limit=90), x=0.01, ha="left", size=11)
+        said = _proposed(frame)
+        told = f"{title}. Proposed, marked by a dot: {said or 'none'}."
+        return figures.Picture(png=figures.png(figure), words=told, caption=told)
+
+
+def _proposed(frame: "pd.DataFrame") -> str:
+    rows = frame[frame["sized"].astype(bool)].to_dict("records") if len(frame) else []
+    return "; ".join(
+        f"{row['key_name']} {money.usd(row['cap_usd'])} a day, {100 * row['odds']:.1f} % odds"
+        for row in rows
+    )
+
+
+def runway(frame: "pd.DataFrame", _zone: ZoneInfo, *, title: str) -> figures.Picture:
+    """Draw when caps and balances are used up, the first on top.
+
+    Args:
+        frame: One row a limit, soonest first: `what`, `key_name`, `window` (text or None),
+            `runs_out_early` and `runs_out_on` (date or None: not within a year).
+        title: Title of the picture.
+
+    Returns:
+        The picture; its words give the days of each.
+    """
+    rows = [row for row in frame.to_dict("records") if row["runs_out_early"] is not None]
+    shown = rows[:MOST_CLOCKS]
+    with figures.drawing(8.2, 1.2 + 0.3 * max(2, len(shown))) as figure:
+        axes = figure.subplots()
+        for place, row in enumerate(shown):
+            early = float(row["runs_out_early"].toordinal())
+            late = row["runs_out_on"]
+            if late is not None:
+                ends = [early, float(late.toordinal())]
+                axes.plot(ends, [place, place], color=figures.COLOURS["faint"], lw=6, zorder=1)
+                axes.scatter(ends[1], place, color=figures.COLOURS["good"], s=40, zorder=2)
+            axes.scatter(early, place, color=figures.COLOURS["bad"], marker="D", s=30, zorder=3)
+        axes.set_yticks(range(len(shown)), [_limit(row) for row in shown], size=9)
+        axes.set_ylim(max(1, len(shown)) - 0.5, -0.5)
+        _dates(axes)
+        axes.grid(axis="x", color="#E3E3E3", linewidth=0.7)
+        axes.set_xlabel("used up: diamond at p90, dot at p50")
+        axes.set_title(redact.safe(title, limit=90))
+        said = "; ".join(
+            f"{_limit(row)}: {row['runs_out_early']} at p90, {row['runs_out_on'] or 'open'} at p50"
+            for row in shown
+        )
+        more = f" {len(rows) - len(shown)} more are in the table." if rows[MOST_CLOCKS:] else ""
+        told = f"{title}. {said or 'Nothing is used up within a year'}.{more}"
+        return figures.Picture(png=figures.png(figure), words=told, caption=f"{title}.{more}")
+
+
+def _limit(row: dict[Any, Any]) -> str:
+    parts = (row["key_name"], row["what"], row["window"])
+    return redact.safe(" ".join(str(part) for part in parts if part), limit=40)

@@ -1,0 +1,118 @@
+"""Budget caps: what the store is asked for, and the Report made of it."""
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from runbook_lib import clock, report
+from runbook_lib.analysis import caps as analysis
+from runbook_lib.clock import Window
+from runbook_lib.errors import MissingInputError, ParameterError
+from runbook_lib.findings import Coverage, NextSteps, Report
+from runbook_lib.runbooks.shared import finished, time_of
+from runbook_lib.store import Filter
+
+if TYPE_CHECKING:
+    from runbook_lib.store import Store
+
+CHARTS = {"fan": "fan", "curves": "curves", "clocks": "runway"}
+"""Exhibits that are drawn."""
+
+HOURS_BACK = timedelta(days=90)
+"""How far back spend by the hour is read; days are read whole."""
+
+
+def size_caps(
+    store: "Store",
+    *,
+    risk: float = 0.05,
+    monthly_budget: float = -1.0,
+    currency: str = "USD",
+    cny_per_usd: float = -1.0,
+    rate_date: str = "",
+    rate_source: str = "",
+    balance: float = -1.0,
+    lead_days: int = 3,
+    loop_factor: float = 10.0,
+    timezone: str = "UTC",
+    now: str = "",
+) -> Report:
+    """Say what to type into /keys as a cap, with its odds, and what ends first.
+
+    Args:
+        store: The lake, from `open_store`.
+        risk: Share of usual periods in which a cap may stop honest use, above 0 and below 0.5.
+        monthly_budget: Budget of a month in *currency*; negative for that of `budget.csv`.
+        currency: USD or CNY, of the budget, the balance and what is typed.
+        cny_per_usd: CNY of one USD; negative for not given.
+        rate_date: Day of that rate, such as 2026-11-24.
+        rate_source: Where it comes from.
+        balance: Prepaid balance in *currency*; negative for the newest reading of the data.
+        lead_days: Days a top-up takes.
+        loop_factor: Times the usual load at which a runaway loop burns.
+        timezone: IANA zone of days and months.
+        now: Time the caps are sized at; empty is the clock, on sample data their end.
+
+    Returns:
+        The Report: `to_type` is the table to type from; the other exhibits say what it rests on.
+
+    Raises:
+        ParameterError: a value cannot be used. MissingInputError: there are no usage rows.
+
+    Source: contract §7, §8 (D, M).
+    """
+    report.install()
+    place = clock.zone(timezone)
+    span = store.span("usage")
+    if span is None:
+        raise MissingInputError("There are no usage rows here", hint="take in a usage export")
+    at = time_of(store, now, place)
+    until = Filter(window=Window(start=min(span.start, at), end=at))
+    near = Filter(window=Window(start=at - HOURS_BACK, end=at))
+    sums = ("requests", "cost_usd")
+    daily = store.roll_up("usage", ["key_name"], grain="day", where=until, zone=timezone)
+    material = analysis.CapMaterial(
+        daily=daily[["key_name", "bucket", "day_local", *sums]],
+        hourly=store.roll_up("usage", ["key_name"], grain="hour", where=near, zone=timezone),
+        keys=store.table("keys"),
+        key_state=store.table("key_state"),
+        ledger=store.table("ledger"),
+        budget=store.table("budget"),
+        planned=store.table("planned"),
+        now=at,
+        risk=risk,
+        monthly_budget=_given("monthly_budget", monthly_budget),
+        currency=currency,
+        cny_per_usd=_given("cny_per_usd", cny_per_usd),
+        rate_date=rate_date,
+        rate_source=rate_source,
+        balance=_given("balance", balance),
+        lead_days=lead_days,
+        loop_factor=loop_factor,
+        timezone=timezone,
+        data_end=span.end,
+    )
+    parts = analysis.size_caps(material)
+    made = Report(
+        runbook="budget_caps",
+        verdict=parts.verdict,
+        findings=parts.findings,
+        exhibits={
+            name: replace(item, chart=CHARTS.get(name, "")) for name, item in parts.exhibits.items()
+        },
+        next_steps=NextSteps(steps=parts.next_steps),
+        summary=parts.summary,
+        coverage=Coverage(gaps=parts.gaps),
+    )
+    money = {"risk": risk, "monthly_budget": monthly_budget, "currency": currency}
+    rate = {"cny_per_usd": cny_per_usd, "rate_date": rate_date, "rate_source": rate_source}
+    rest = {"balance": balance, "lead_days": lead_days, "loop_factor": loop_factor}
+    return finished(made, store, {**money, **rate, **rest, "timezone": timezone, "now": now})
+
+
+def _given(name: str, value: float) -> Decimal | None:
+    """An amount as it was typed; None for a negative one, which means not given."""
+    if not abs(value) < float("inf"):
+        raise ParameterError(name, value, hint="an amount, or a negative number for none")
+    return None if value < 0 else Decimal(str(value))
