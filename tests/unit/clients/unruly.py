@@ -172,7 +172,7 @@ leaves_elsewhere = _only_on("bad")(leaves_in_a_thread)
 def leaves_afterwards(prompt, **options):
     """Ends its process a moment after it has answered."""
     found = plain(prompt, **options)
-    threading.Timer(0.0, lambda: os._exit(6)).start()
+    threading.Timer(0.05, lambda: os._exit(6)).start()
     return found
 
 
