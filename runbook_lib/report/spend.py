@@ -86,6 +86,7 @@ def _days(axes: "Axes", days: Sequence[str]) -> None:
 
 
 def dollars(axes: "Axes") -> None:
+    """Write the vertical axis in USD."""
     from matplotlib.ticker import FuncFormatter
 
     def told(value: float, _: object) -> str:

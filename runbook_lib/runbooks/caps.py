@@ -1,9 +1,9 @@
 """Budget caps: what the store is asked for, and the Report made of it."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runbook_lib import clock, report
 from runbook_lib.analysis import caps as analysis
@@ -68,32 +68,23 @@ def size_caps(
     if span is None:
         raise MissingInputError("There are no usage rows here", hint="take in a usage export")
     at = time_of(store, now, place)
-    until = Filter(window=Window(start=min(span.start, at), end=at))
-    near = Filter(window=Window(start=at - HOURS_BACK, end=at))
-    sums = ("requests", "cost_usd")
-    daily = store.roll_up("usage", ["key_name"], grain="day", where=until, zone=timezone)
-    material = analysis.CapMaterial(
-        daily=daily[["key_name", "bucket", "day_local", *sums]],
-        hourly=store.roll_up("usage", ["key_name"], grain="hour", where=near, zone=timezone),
-        keys=store.table("keys"),
-        key_state=store.table("key_state"),
-        ledger=store.table("ledger"),
-        budget=store.table("budget"),
-        planned=store.table("planned"),
-        now=at,
-        risk=risk,
-        monthly_budget=_given("monthly_budget", monthly_budget),
-        currency=currency,
-        cny_per_usd=_given("cny_per_usd", cny_per_usd),
-        rate_date=rate_date,
-        rate_source=rate_source,
-        balance=_given("balance", balance),
-        lead_days=lead_days,
-        loop_factor=loop_factor,
-        timezone=timezone,
-        data_end=span.end,
+    parts = analysis.size_caps(
+        analysis.CapMaterial(
+            now=at,
+            risk=risk,
+            monthly_budget=_given("monthly_budget", monthly_budget),
+            currency=currency,
+            cny_per_usd=_given("cny_per_usd", cny_per_usd),
+            rate_date=rate_date,
+            rate_source=rate_source,
+            balance=_given("balance", balance),
+            lead_days=lead_days,
+            loop_factor=loop_factor,
+            timezone=timezone,
+            data_end=span.end,
+            **_frames(store, span, at, timezone),
+        )
     )
-    parts = analysis.size_caps(material)
     made = Report(
         runbook="budget_caps",
         verdict=parts.verdict,
@@ -109,6 +100,18 @@ def size_caps(
     rate = {"cny_per_usd": cny_per_usd, "rate_date": rate_date, "rate_source": rate_source}
     rest = {"balance": balance, "lead_days": lead_days, "loop_factor": loop_factor}
     return finished(made, store, {**money, **rate, **rest, "timezone": timezone, "now": now})
+
+
+def _frames(store: "Store", span: Window, now: datetime, timezone: str) -> dict[str, Any]:
+    """Spend by day and hour up to now, and the optional tables."""
+    until = Filter(window=Window(start=min(span.start, now), end=now))
+    near = Filter(window=Window(start=now - HOURS_BACK, end=now))
+    tables = ("keys", "key_state", "ledger", "budget", "planned")
+    return {
+        "daily": store.roll_up("usage", ["key_name"], grain="day", where=until, zone=timezone),
+        "hourly": store.roll_up("usage", ["key_name"], grain="hour", where=near, zone=timezone),
+        **{name: store.table(name) for name in tables},
+    }
 
 
 def _given(name: str, value: float) -> Decimal | None:

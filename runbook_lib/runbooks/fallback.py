@@ -22,6 +22,7 @@ from runbook_lib.runbooks.paired import paired
 from runbook_lib.runbooks.probed import of_gateway, of_sandbox
 from runbook_lib.runbooks.shared import finished, held, time_of
 from runbook_lib.verify import cells, judge, play, vectors, verdicts
+from runbook_lib.verify import client as clients
 from runbook_lib.verify.records import Cell
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def verify_fallback(
     played = play.play(spec, wanted, seed=seed)
     verified = verdicts.judge_all(client, played, known, cells=wanted, seed=seed, depth=depth)
     log = _log(store, timezone)
-    pairs = _pairs(models, log) or _pairs(play.MODELS[spec.protocols[0]], None)
+    pairs = _pairs(models, log) or _pairs(clients.MODELS[spec.protocols[0]], None)
     at = time_of(store, now, place)
     audited = _audited(store, pairs, at, log, live=limits if live else None, seed=seed)
     made = _report(verified, log, audited, depth, sample=store.sample)
