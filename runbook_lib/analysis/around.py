@@ -245,7 +245,8 @@ def _attempts_from_to(
             edge = edge[(edge["last_ts"] >= first) & (edge["first_ts"] <= last)]
         parts.append(edge[[*by, "attempts"]])
     both: pd.DataFrame = pd.concat(parts)
-    return both.groupby(by, dropna=False, as_index=False)["attempts"].sum()
+    summed: pd.DataFrame = both.groupby(by, dropna=False, as_index=False)[["attempts"]].sum()
+    return summed
 
 
 def blast_by_minute(around: Spell, material: Material) -> pd.DataFrame:
