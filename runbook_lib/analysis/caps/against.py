@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import pandas as pd
 
@@ -88,7 +89,7 @@ def ill_sized(keys: Sequence[Sized], caps: Sequence[Standing]) -> Iterator[Findi
         odds, right = own.views[window].odds(float(room)), own.caps[window]
         if odds > max(2 * own.odds(window), own.odds(window) + MORE_ODDS):
             yield _too_low(cap, own, window, room, odds)
-        elif room > TOO_HIGH * right:
+        elif room > TOO_HIGH * right * (2 if cap.window == "total" else 1):
             yield _too_high(cap, room, right)
 
 
@@ -230,7 +231,8 @@ def running_out(material: CapMaterial, table: pd.DataFrame, today: date) -> Iter
         if early is None or (early - today).days > min(material.lead_days + 7, LONGEST_DAYS):
             continue
         soon = usual is not None and (usual - today).days <= material.lead_days
-        name = "The balance" if row["what"] == "balance" else f"Key {row['key_name']}"
+        whose = f" of account {row['account']}" if row["account"] else ""
+        name = f"The balance{whose}" if row["what"] == "balance" else f"Key {row['key_name']}"
         limit = "" if row["what"] == "balance" else f" ({row['window']} cap)"
         add = row["amount_usd"]
         act = "Top up" if row["what"] == "balance" else f"Raise the cap of {row['key_name']}"
@@ -238,9 +240,7 @@ def running_out(material: CapMaterial, table: pd.DataFrame, today: date) -> Iter
         yield Finding(
             rule="runs-out",
             severity=Severity.HIGH if soon else Severity.MEDIUM,
-            title=f"{name}{limit} has {money.usd(row['remaining_usd'])} left and runs out "
-            + (f"about {usual}, " if usual else "")
-            + f"{early} if use is high",
+            title=f"{name}{limit} {_left(row)}",
             subject=Subject(key_name=row["key_name"], environment=row["environment"]),
             value=row["remaining_usd"],
             expected=None,
@@ -254,6 +254,15 @@ def running_out(material: CapMaterial, table: pd.DataFrame, today: date) -> Iter
             ),
             mark="M",
         )
+
+
+def _left(row: dict[Any, Any]) -> str:
+    """Say how long a limit lasts."""
+    if row["remaining_usd"] <= 0:
+        return "is used up"
+    usual = f"about {row['runs_out_on']}, " if row["runs_out_on"] else ""
+    left = money.usd(row["remaining_usd"])
+    return f"has {left} left and runs out {usual}{row['runs_out_early']} if use is high"
 
 
 def overrun(end: MonthEnd, risk: float) -> Iterator[Finding]:

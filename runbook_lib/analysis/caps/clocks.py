@@ -11,10 +11,10 @@ import pandas as pd
 from runbook_lib.analysis.caps.frames import objects
 from runbook_lib.analysis.caps.grid import Held, day_of
 from runbook_lib.analysis.caps.material import CapMaterial, amount_of, to_type
-from runbook_lib.analysis.caps.outlook import Outlook, look_at, outlooks
+from runbook_lib.analysis.caps.outlook import SUM_HALF, Outlook, look_at, outlooks
 from runbook_lib.analysis.caps.planned import planned_factor
 from runbook_lib.analysis.caps.sized import Sized
-from runbook_lib.analysis.caps.standing import Standing
+from runbook_lib.analysis.caps.standing import Balance, Standing
 
 LONGEST_DAYS = 365.0
 """Days beyond which nothing is said to run out."""
@@ -22,25 +22,47 @@ LONGEST_DAYS = 365.0
 SPANS = (1, 7, 30)
 
 COLUMNS = [
-    *("what", "key_name", "environment", "window", "limit_usd", "used_usd", "remaining_usd"),
+    *(
+        "what",
+        "account",
+        "key_name",
+        "environment",
+        "window",
+        "limit_usd",
+        "used_usd",
+        "remaining_usd",
+    ),
     *("used_share", "elapsed_share", "burn_rate", "usd_a_day", "runs_out_on", "runs_out_early"),
     *("act_by", "amount_usd", "basis"),
 ]
 
 
-def whole_views(material: CapMaterial, held: Held) -> dict[str, Outlook]:
-    """Give the outlook of all keys together, by window; empty where there is no history."""
-    known = ~np.isnan(held.usd)
-    line = np.where(known.any(axis=0), np.nansum(held.usd, axis=0), np.nan)[None]
+def whole_views(
+    material: CapMaterial, held: Held, account: str | None = None
+) -> dict[str, Outlook]:
+    """Give the outlook of all keys of an account together, by window; empty without history.
+
+    Args:
+        material: Reads plans and `now`.
+        held: Spend by key and day.
+        account: Which; None for all.
+
+    Returns:
+        Outlooks of a day, a week and a month.
+    """
+    mine = np.array([account is None or one == account for one in held.accounts], dtype=bool)
+    usd = held.usd[mine]
+    known = ~np.isnan(usd)
+    line = np.where(known.any(axis=0), np.nansum(usd, axis=0), np.nan)[None]
     if known.any(axis=0).sum() < 2:
         return {}
     made = {}
     for window, days in zip(("1d", "7d", "month"), SPANS, strict=True):
         parts = planned_factor(material.planned, held.names, now=material.now, days=days)
-        weights = np.nansum(held.usd[:, -30:], axis=1)
+        weights = np.nansum(held.usd[:, -30:], axis=1) * mine
         share = weights.sum()
         factor = np.array([float((parts * weights).sum() / share) if share > 0 else 1.0])
-        made[window] = outlooks(look_at(line, days), factor=factor)[0]
+        made[window] = outlooks(look_at(line, days), factor=factor, own_half=SUM_HALF)[0]
     return made
 
 
@@ -86,7 +108,7 @@ def clocks(
     held: Held,
     keys: Sequence[Sized],
     caps: Sequence[Standing],
-    balance: tuple[Decimal | None, str],
+    accounts: Sequence[Balance],
 ) -> pd.DataFrame:
     """Give every clock in one table.
 
@@ -95,11 +117,11 @@ def clocks(
         held: Spend by key and day.
         keys: Every key with its outlooks.
         caps: What is set.
-        balance: USD, None for unknown, and where it is from.
+        accounts: Balances by account.
 
     Returns:
-        A row a limit, soonest first: `what` (balance, key cap, window), `key_name`, `environment`,
-        `window`, `limit_usd`, `used_usd`, `remaining_usd` (Decimal USD), `used_share`,
+        A row a limit, soonest first: `what` (balance, key cap, window), `account`, `key_name`,
+        `environment`, `window`, `limit_usd`, `used_usd`, `remaining_usd` (Decimal USD), `used_share`,
         `elapsed_share`, `burn_rate` (used over elapsed share: above 1 it ends early),
         `usd_a_day` (p50), `runs_out_on` (date at p50), `runs_out_early` (at p90), `act_by` (date),
         `amount_usd` (to add so that thirty days at p90 are covered), `basis`. None where unknown
@@ -107,9 +129,11 @@ def clocks(
     """
     rows: list[dict[str, Any]] = []
     by_name = {one.key_name: one for one in keys}
-    views = whole_views(material, held)
-    if balance[0] is not None and views:
-        rows.append(_row(material, views, remaining=balance[0], basis=balance[1]))
+    for one in accounts:
+        views = whole_views(material, held, one.account)
+        if views:
+            made = _row(material, views, remaining=one.usd, basis=one.basis)
+            rows.append({**made, "account": one.account or None})
     for cap in caps:
         own = by_name.get(cap.key_name)
         if cap.remaining_usd is not None and own is not None and own.views:

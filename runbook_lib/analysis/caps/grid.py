@@ -9,7 +9,7 @@ import pandas as pd
 
 from runbook_lib import clock
 from runbook_lib.analysis.caps.level import Floats
-from runbook_lib.analysis.caps.material import CapMaterial
+from runbook_lib.analysis.caps.material import CapMaterial, text_of
 from runbook_lib.analysis.caps.single import from_first_use
 
 LONGEST = 400
@@ -21,7 +21,7 @@ class Held:
     """Spend of every key that was used or is in the inventory.
 
     Attributes:
-        names: The keys, in alphabetical order.
+        names: The keys, in alphabetical order; accounts: the account of each, empty for none.
         days: First whole day and the day after the last, as local dates.
         usd: USD by key and day, NaN before first use; refunds count as 0.
         hours: USD by key, day and hour of the day; None where no hours were given.
@@ -31,6 +31,7 @@ class Held:
     """
 
     names: list[str]
+    accounts: list[str]
     days: tuple[date, date]
     usd: Floats = field(repr=False)
     hours: Floats | None = field(repr=False)
@@ -78,6 +79,7 @@ def held_of(material: CapMaterial) -> Held:
     hours, dearest = _hours(material, place, first, count)
     return Held(
         names=names,
+        accounts=_accounts(material, names),
         days=(first, until),
         usd=from_first_use(usd),
         hours=hours,
@@ -91,6 +93,17 @@ def _names(material: CapMaterial) -> list[str]:
     frames = (material.daily, material.keys)
     found = {name for frame in frames if "key_name" in frame for name in frame["key_name"]}
     return sorted(name for name in found if isinstance(name, str) and name)
+
+
+def _accounts(material: CapMaterial, names: list[str]) -> list[str]:
+    """Give the account of each key by the first frame that knows it."""
+    found: dict[str, str] = {}
+    for frame in (material.key_state, material.keys, material.daily):
+        if "account" in frame and "key_name" in frame:
+            pairs = frame[["key_name", "account"]].drop_duplicates("key_name", keep="last")
+            known = zip(pairs["key_name"], pairs["account"], strict=True)
+            found |= {str(name): text_of(account) for name, account in known}
+    return [found.get(name, "") for name in names]
 
 
 def _placed(frame: pd.DataFrame, place: dict[str, int], timezone: str) -> pd.DataFrame:

@@ -23,13 +23,19 @@ PRIOR_WEIGHT = 100.0
 CLUSTER = 4.0
 """Periods of one account that count as one: they rise and fall together."""
 
-OWN_HALF = 30.0
-"""Own periods from which on a key's past counts as much as that of all other keys."""
+OWN_HALF, SUM_HALF = 30.0, 10.0
+"""Own periods beyond those from which on the own past counts half: a key's, a sum of many keys'.
+
+They overlap, so that longer ones say less: see `OVERLAP`. Many keys together are steadier than one.
+"""
+
+OVERLAP = 0.3
+"""Power of the days of a period by which more of them are needed."""
 
 POOL_ATOMS = 200
 
-OWN_FEWEST = 14.0
-"""Own periods that say too little about rare days to be counted at all."""
+OWN_FEWEST = 14
+"""Own past periods, by the days they began on, that say too little to be counted at all."""
 
 CHANGED = ((1.0, 3.0, 7.0), (0.0095, 0.033, 0.05))
 """Days, and share of such periods in which a key is put to another use altogether.
@@ -85,18 +91,21 @@ class Ratios:
     Attributes:
         table: Total over level and days, by key and day on which the period began; NaN where the
             period is not over, or fewer than seven days were known.
+        sums: The totals themselves, in USD; NaN where *table* is.
         level: Level of each key today, USD a day.
         mean: Mean day of each key in the last seven, in USD.
     """
 
     horizon: int
     table: Floats = field(repr=False)
+    sums: Floats = field(repr=False)
     level: Floats = field(repr=False)
     mean: Floats = field(repr=False)
 
     def without_past(self) -> "Ratios":
         """Forget what became of past levels, where it was not measured."""
-        return replace(self, table=np.full_like(self.table, np.nan))
+        nothing = np.full_like(self.table, np.nan)
+        return replace(self, table=nothing, sums=nothing)
 
 
 def shape_of(horizon: float) -> Shape:
@@ -135,6 +144,7 @@ def look_at(
     return Ratios(
         horizon=horizon,
         table=table,
+        sums=np.where(np.isnan(table), np.nan, sums),
         level=scale[:, -1] / horizon,
         mean=past.mean[:, -1],
     )
@@ -147,6 +157,7 @@ def outlooks(
     loop_factor: float = 10.0,
     factor: Floats | None = None,
     keys: Sequence[int] | None = None,
+    own_half: float = OWN_HALF,
 ) -> list[Outlook]:
     """Give the outlook of every key.
 
@@ -156,6 +167,7 @@ def outlooks(
         loop_factor: Times the usual load at which a loop burns; bounds caps of a day.
         factor: Times the usual total each key is planned to spend; None for 1.
         keys: Places of the keys that are asked for; None for all.
+        own_half: Own periods from which on the own past counts half.
 
     Returns:
         One outlook a key, in order.
@@ -174,6 +186,7 @@ def outlooks(
             pool,
             scale=float(ratios.level[key] * ratios.horizon * factors[key]),
             guard=float(guards[key] * max(1.0, factors[key])),
+            own_half=own_half * ratios.horizon**OVERLAP,
         )
         for key in (range(len(ratios.level)) if keys is None else keys)
     ]
@@ -196,12 +209,16 @@ def _outlook(
     *,
     scale: float,
     guard: float,
+    own_half: float,
 ) -> Outlook:
-    own = ratios.table[key]
-    own = own[~np.isnan(own)]
-    periods = len(own) / ratios.horizon
-    beyond = max(0.0, periods - OWN_FEWEST)
-    share = beyond / (beyond + OWN_HALF)
+    seen = ~np.isnan(ratios.table[key])
+    own = ratios.table[key, seen]
+    beyond = max(0.0, len(own) - OWN_FEWEST)
+    share = beyond / (beyond + own_half)
+    if len(own):
+        # A steady key comes back to its own totals, a growing one to its own ratios: both count.
+        now = ratios.level[key] * ratios.horizon
+        own = np.concatenate([own, ratios.sums[key, seen] / now]) if now > 0 else own
     weight = pool[1] / (pool[1] + PRIOR_WEIGHT)
     atoms = np.concatenate([before, pool[0], own])
     weights = np.concatenate(

@@ -17,7 +17,7 @@ from runbook_lib.analysis.caps.material import CapMaterial
 from runbook_lib.analysis.caps.month import MonthEnd, month_end
 from runbook_lib.analysis.caps.planned import without_factor
 from runbook_lib.analysis.caps.sized import Sized, sized
-from runbook_lib.analysis.caps.standing import Standing, balance_usd, environments, standing
+from runbook_lib.analysis.caps.standing import Balance, Standing, balances, environments, standing
 from runbook_lib.analysis.caps.tiers import budget_usd, whole
 from runbook_lib.analysis.words import counted
 from runbook_lib.findings import (
@@ -72,9 +72,9 @@ def size_caps(material: CapMaterial) -> CapParts:
     known = environments(material.keys)
     keys = sized(material, held)
     caps = standing(material, held)
-    balance = balance_usd(material)
+    balance = balances(material)
     tests = tried(held, risk=material.risk, loop_factor=material.loop_factor)
-    table = whole(material, keys, caps, known, balance[0])
+    table = whole(material, keys, caps, known, _sum_of(balance))
     times = clocks(material, held, keys, caps, balance)
     end = month_end(material.daily, budget_usd(material), material.now, timezone=material.timezone)
     findings = _findings(material, keys, caps, known, table, times, end)
@@ -195,7 +195,7 @@ def _summary(
     table: pd.DataFrame,
     times: pd.DataFrame,
     end: MonthEnd,
-    balance: tuple[Decimal | None, str],
+    balance: Sequence[Balance],
 ) -> list[tuple[str, str]]:
     told = [
         ("Risk asked", f"{material.risk * 100:g} % of usual windows"),
@@ -205,7 +205,7 @@ def _summary(
             money.usd(end.to_date)
             + (f", {money.usd(end.p10)} to {money.usd(end.p90)} by its end" if end.p90 else ""),
         ),
-        ("Balance", f"{money.usd(balance[0])} ({balance[1]})"),
+        *[(f"Balance {one.account}" if one.account else "Balance", _told(one)) for one in balance],
     ]
     if end.budget is not None:
         told.append(("Budget of the month", money.usd(end.budget)))
@@ -222,18 +222,26 @@ def _summary(
     return told
 
 
+def _told(one: Balance) -> str:
+    return f"{money.usd(one.usd)} ({one.basis})"
+
+
+def _sum_of(balance: Sequence[Balance]) -> Decimal | None:
+    return money.total(one.usd for one in balance) if balance else None
+
+
 def _gaps(
     material: CapMaterial,
     held: Held,
     caps: Sequence[Standing],
-    balance: tuple[Decimal | None, str],
+    balance: Sequence[Balance],
 ) -> list[str]:
     found = []
     if held.hours is None:
         found.append("no usage by the hour: no replay, no loops, 5-hour caps from other keys only")
     if material.keys.empty:
         found.append("no keys.csv: environments and caps that are set are unknown")
-    if balance[0] is None:
+    if not balance:
         found.append("no balance: give it, or a ledger.csv with readings")
     if budget_usd(material) is None:
         found.append("no budget: give monthly_budget, or a budget.csv")

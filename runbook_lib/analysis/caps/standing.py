@@ -1,5 +1,6 @@
 """The caps that are set, from the inventory and from live answers, in USD with what is used."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -231,33 +232,67 @@ def _of_answers(material: CapMaterial, known: dict[str, str]) -> list[Standing]:
     return rows
 
 
-def balance_usd(material: CapMaterial) -> tuple[Decimal | None, str]:
-    """Give the balance in USD and where it is from: given, a live answer, or the ledger."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """A prepaid balance: of which account (None: of all), USD as of now, and where it is from."""
+
+    account: str | None
+    usd: Decimal
+    basis: str
+
+
+def balances(material: CapMaterial) -> list[Balance]:
+    """Give the balance of every account: the one given, or the newest reading less what followed.
+
+    Args:
+        material: Reads `balance`, `key_state`, `ledger`, `hourly`, `now`.
+
+    Returns:
+        One an account with a reading, in order of their names; one for all where it was given.
+    """
     if material.balance is not None:
-        return material.usd(material.balance), "given"
-    readings = []
-    for frame, at, currency in (
-        (material.key_state, "asked_at", "USD"),
-        (material.ledger, "ts", None),
+        given = material.usd(material.balance)
+        return [] if given is None else [Balance(account=None, usd=given, basis="given")]
+    newest: dict[str, tuple[Any, str, Decimal]] = {}
+    for account, at, basis, amount in _readings(material):
+        if account not in newest or at >= newest[account][0]:
+            newest[account] = (at, basis, amount)
+    return [
+        Balance(
+            account=account,
+            usd=amount + _moved_since(material, account, at),
+            basis=f"{basis}, read {clock.stamp(at)}",
+        )
+        for account, (at, basis, amount) in sorted(newest.items())
+    ]
+
+
+def _readings(material: CapMaterial) -> Iterator[tuple[str, Any, str, Decimal]]:
+    """Every reading of a balance up to now: account, time, where it is from, USD."""
+    for frame, at, name, basis in (
+        (material.ledger, "ts", "balance", "ledger"),
+        (material.key_state, "asked_at", "balance_usd", "key_state"),
     ):
-        name = "balance_usd" if currency else "balance"
         if frame.empty or name not in frame:
             continue
         for row in frame[frame[name].notna() & (frame[at] <= material.now)].to_dict("records"):
-            amount = material.usd(row[name], currency or row.get("currency") or "USD")
+            amount = material.usd(row[name], row.get("currency") or "USD")
             if amount is not None:
-                readings.append((row[at], "key_state" if currency else "ledger", amount))
-    if not readings:
-        return None, "unknown"
-    at, source, amount = max(readings, key=lambda one: one[0])
-    since = _spent_since(material, at)
-    return amount - since, f"{source}, read {clock.stamp(at)}"
+                yield text_of(row.get("account")), row[at], basis, amount
 
 
-def _spent_since(material: CapMaterial, at: Any) -> Decimal:
-    """What was billed after a reading, by the hour; the hour of the reading is left out."""
-    frame = material.hourly
-    if frame.empty or "bucket" not in frame:
-        return _ZERO
-    later = frame.loc[(frame["bucket"] >= at) & frame["cost_usd"].notna(), "cost_usd"]
-    return sum((cost for cost in later if isinstance(cost, Decimal)), _ZERO)
+def _moved_since(material: CapMaterial, account: str, at: Any) -> Decimal:
+    """Top-ups and refunds after a reading, less what was billed; the reading's hour is left out."""
+    total = _ZERO
+    if not material.ledger.empty:
+        later = material.ledger[(material.ledger["ts"] > at) & material.ledger["amount"].notna()]
+        for row in later[later["ts"] <= material.now].to_dict("records"):
+            if text_of(row.get("account")) == account and row["kind"] != "reading":
+                total += material.usd(row["amount"], row.get("currency") or "USD") or _ZERO
+    hours = material.hourly
+    if hours.empty or "bucket" not in hours:
+        return total
+    own = hours[(hours["bucket"] >= at) & hours["cost_usd"].notna()]
+    if "account" in own:
+        own = own[own["account"].map(text_of) == account]
+    return total - sum((cost for cost in own["cost_usd"] if isinstance(cost, Decimal)), _ZERO)
