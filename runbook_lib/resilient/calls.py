@@ -312,11 +312,11 @@ class Turn:
     def lost(self, error: BaseException) -> AttemptError | None:
         """Take what ended it; None when the answer had come whole before."""
         reader = self._reader
-        if reader is not None and reader.over:
-            self._call.answered(self, reader)
-            return None
         if isinstance(error, AttemptError):
             failure: Failure = error.failure
+        elif reader is not None and reader.over:
+            self._call.answered(self, reader)
+            return None
         else:
             answered = reader is not None
             failure = policy.lost(error, answered=answered, stream=self._call.stream)

@@ -5,6 +5,7 @@ import contextlib
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ from gateway_kit import Running
 from recorder_kit import CANARY, CHAT_STREAM, piece, serving, stream
 from resilient_kit import KINDS, Way, ask, served
 
-from runbook_lib.errors import ParameterError
+from runbook_lib.errors import CallError, ParameterError
 from runbook_lib.recorder import call, record
 from runbook_lib.resilient import AsyncResilient, Resilient, ask_async
 from runbook_lib.resilient import ask as ask_once
+from runbook_lib.resilient.health import BUDGET
 
 PLAIN = Way()
 MODELS = PLAIN.models
@@ -123,6 +125,31 @@ def test_after_its_end_marker_a_stream_is_over(*, asynchronous: bool, run: Runni
     assert got.seconds < 5
 
 
+def test_an_end_marker_without_a_finish_is_no_end(run: Running) -> None:
+    """Not even when the server then keeps the connection open, as if all was well."""
+    cut = stream(piece("half") + b"data: [DONE]\n\n")
+    with serving([cut, "stall"]) as server:
+        got = ask(run, Way(stream=True), base_url=server.url, deadline_s=20.0)
+    assert got.error is not None
+    assert (got.parts, len(got.attempts)) == (["half"], 1)
+
+
+def test_a_slow_reader_cannot_stretch_the_deadline(run: Running, sdk: openai.OpenAI) -> None:
+    """An endless stream always has a next part ready for somebody who reads slowly."""
+    del run
+    endless = [stream(piece("a")), *([0.02, piece("b")] * 500)]
+    with serving(endless) as server:
+        calls = Resilient(sdk.with_options(base_url=server.url), models=MODELS, deadline_s=0.5)
+        parts, seen = calls.ask("hi", stream=True), 0
+        with contextlib.suppress(CallError):
+            for _ in parts:
+                seen += 1
+                time.sleep(0.04)
+        with pytest.raises(ParameterError):
+            _ = parts.answer
+    assert 2 < seen < 100
+
+
 # Around it --------------------------------------------------------------------------------------
 
 
@@ -202,6 +229,22 @@ def test_an_address_and_a_key_are_enough(protocol: str, *, stream: bool, run: Ru
         assert text == text.answer.text
         assert text.model.startswith(way.models[0])
         assert text.request_ids == text.answer.request_ids
+
+
+def test_calls_of_one_key_share_their_budget(run: Running, no_waits: None) -> None:
+    """A client made for each call must not begin each call with a fresh budget."""
+    del no_waits
+    since, count = len(run.live.log), 15
+    run.client.post("/sandbox/faults", content="status_503;key=ci-nightly")
+    options: Any = {
+        "base_url": run.sandbox.listening.base_url,
+        "api_key": run.secret("ci-nightly"),
+    }
+    for _ in range(count):
+        with pytest.raises(CallError):
+            ask_once("hi", models=[MODELS[0]], protocol="httpx", **options)
+    run.act("DELETE", "faults")
+    assert len(run.live.log) - since == count + BUDGET
 
 
 @pytest.mark.parametrize(

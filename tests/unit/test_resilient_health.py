@@ -59,8 +59,8 @@ def test_a_success_between_failures_keeps_it_closed() -> None:
     for _ in range(10):
         for _ in range(FAILED_CALLS - 1):
             health.failed("a", 0.0)
+        assert health.order(TWO, 1.0) == (["a", "b"], "")
         health.answered("a")
-    assert health.order(TWO, 1.0) == (["a", "b"], "")
 
 
 def test_one_call_asks_first_whether_it_is_back() -> None:

@@ -135,6 +135,23 @@ def test_the_end_marker_alone_is_no_answer() -> None:
             read([raw])
 
 
+@streams
+def test_what_comes_after_the_end_is_no_text(raw: bytes) -> None:
+    """A server that repeats itself must not double an answer."""
+    first = raw[: raw.find(b'lo "') + 60]
+    after = raw + first[: first.rfind(b"\n\n") + 2]
+    for cut in range(0, len(after), 2):
+        assert read([after[:cut], after[cut:]]).text == TEXT
+
+
+def test_an_error_beside_a_text_is_an_error() -> None:
+    """An answer that says it failed is not believed, whatever else it holds."""
+    for more in ({"error": {"code": "API_KEY_QUOTA_EXHAUSTED"}}, {"success": False}):
+        body = {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}], **more}
+        with pytest.raises(AttemptError):
+            read([json.dumps(body).encode()], stream=False)
+
+
 def test_other_choices_are_not_mixed_in() -> None:
     """With n above 1 the texts of several answers come interleaved."""
     raw = _lines(
