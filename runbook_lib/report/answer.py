@@ -165,8 +165,8 @@ def _what(item: Finding, title: str, zone: ZoneInfo) -> str:
     parts += [_measured(item)] if item.value is not None else []
     parts += [f"{money.usd(item.impact_usd)} at stake"] if item.impact_usd else []
     if item.window is not None:
-        ends = (item.window.start, item.window.end)
-        parts.append(" to ".join(clock.clock_time(at, zone) for at in ends))
+        ends = [clock.clock_time(at, zone) for at in (item.window.start, item.window.end)]
+        parts.append(" to ".join(dict.fromkeys(ends)))
     parts += [f"rule {item.rule}"] + ([f"mark {item.mark}"] if item.mark else [])
     about = markup.muted(markup.soft(" · ".join(filter(None, parts))))
     return f"<strong>{markup.text(title)}</strong><br>{about}{_evidence(item)}"
