@@ -22,13 +22,13 @@ from runbook_lib.sandbox import (
 )
 from runbook_lib.sandbox.history import History
 
-WEEKS = 3
-"""Enough for every scenario, and quick."""
+WEEKS = 1
+"""Enough for every form, and quick."""
 
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
-    """Three weeks of the sample."""
+    """The last week of the sample."""
     return write_sample(tmp_path_factory.mktemp("sample"), weeks=WEEKS)
 
 
@@ -158,11 +158,11 @@ def test_every_row_is_original_times_multiplier(sample: Sample) -> None:
 # Files ------------------------------------------------------------------------------------------
 
 
-def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_bytes(sample: Sample, tmp_path: Path) -> None:
     """A report on the sample can be compared from machine to machine."""
-    for name, seed in (("first", 7), ("again", 7), ("other", 8)):
-        write_sample(tmp_path / name, seed=seed, weeks=1)
-    first, again, other = (digests(tmp_path / name) for name in ("first", "again", "other"))
+    for name, seed in (("again", 7), ("other", 8)):
+        write_sample(tmp_path / name, seed=seed, weeks=WEEKS)
+    first, again, other = map(digests, (sample.folder, tmp_path / "again", tmp_path / "other"))
     assert first == again
     assert set(first) == set(other)
     same = [name for name in first if first[name] == other[name]]
@@ -211,7 +211,7 @@ def test_two_accounts_never_share_a_ledger(intakes: list[Any]) -> None:
 
 def test_the_export_is_newest_first_with_a_mark_and_no_last_newline(sample: Sample) -> None:
     """Cells and order of the console's own export, by the rules of 0.1.144."""
-    content = text(sample.folder / "usage_2026-11-02_to_2026-11-23.csv")
+    content = text(sample.folder / "usage_2026-11-16_to_2026-11-23.csv")
     rows = list(csv.reader(content.removeprefix("\ufeff").splitlines()))
     times = [row[0] for row in rows[1:]]
     assert content.startswith("\ufeffTime,API Key Name,Model")
@@ -237,7 +237,7 @@ def test_answers_join_with_rows_by_the_second_id(sample: Sample) -> None:
         and line["url.path"] != "/v1/responses"
         and line.get("torouter.error.code") != "rate_limit_error"
     ]
-    assert len(answered) > 10_000
+    assert len(answered) > 5_000
     assert [name for name in answered if name not in known] == []
 
 
@@ -254,7 +254,7 @@ def header(path: Path) -> str:
     ("ours", "recorded"),
     [
         pytest.param(
-            "usage_2026-11-02_to_2026-11-23.csv",
+            "usage_2026-11-16_to_2026-11-23.csv",
             "usage_2026-11-24_to_2026-11-24.csv",
             id="usage-export",
         ),
@@ -278,9 +278,11 @@ def test_lists_have_the_recorded_fields(name: str, sample: Sample, gateway: Path
 
 
 @pytest.mark.shared
-def test_the_call_log_has_the_recorded_names(sample: Sample, gateway: Path) -> None:
+def test_the_call_log_has_the_recorded_names(
+    calls: dict[str, list[dict[str, Any]]], gateway: Path
+) -> None:
     """The simulated clients log what the recorded ones did, and `Retry-After` where it came."""
-    mine = names(sample.folder / "calls.jsonl")
+    mine = {name for attempts in calls.values() for line in attempts for name in line}
     assert mine - names(gateway / "calls" / "calls.jsonl") == {"torouter.retry_after_s"}
 
 
