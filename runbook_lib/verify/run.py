@@ -221,6 +221,7 @@ class Run:
         for call in under_way or [len(self._outcomes) + 1]:
             self._outcomes[call] = Outcome(
                 ending=ending,
+                call=call,
                 started_s=self._began.get(call, now) - self.since,
                 ended_s=now - self.since,
                 error=redact.safe(how),

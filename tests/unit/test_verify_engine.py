@@ -149,6 +149,7 @@ def test_calls_of_a_cell_are_told_apart() -> None:
     found = one("tries", step("status_503", p=0.3), calls=12, at_once=4)
     assert len(found.outcomes) == 12
     assert {attempt.call for attempt in found.attempts} == set(range(1, 13))
+    assert {outcome.call for outcome in found.outcomes} == set(range(1, 13))
     starts = [outcome.started_s for outcome in found.outcomes]
     assert starts == sorted(starts)
     assert starts[0] == 0

@@ -241,7 +241,7 @@ def test_a_call_is_cancelled_as_the_cell_asks() -> None:
 def test_calls_after_one_that_hung_are_not_made() -> None:
     """The cell ends there, and says how much of it was not played."""
     found = one("sleeps", calls=5, deadline_s=0.4)
-    assert [outcome.ending for outcome in found.outcomes] == [Ending.HUNG]
+    assert [(outcome.ending, outcome.call) for outcome in found.outcomes] == [(Ending.HUNG, 1)]
     assert "4 of 5 calls were not made after that." in found.notes
 
 
