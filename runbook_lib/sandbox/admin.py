@@ -223,6 +223,12 @@ class Admin:
         if "balance" in given:
             amount = prices.units(str(_usd(given["balance"])))
             account.credit(now, "refund", amount - account.balance)
+        change = {
+            "concurrency": account.concurrency,
+            "rpm_limit": account.per_minute.limit,
+            "status": "active" if account.active else "inactive",
+        }
+        self.live.console.operate(now, "users", change, account.id)
         return JSONResponse({"account": account.name})
 
     async def change_channel(self, request: Request) -> Response:
@@ -238,6 +244,9 @@ class Admin:
         if "models" in given:
             models = [gateway.models[str(model)] for model in given["models"]]
             channel.answers = {model.name: model.answers_as for model in models}
+            self.live.console.operate(
+                self.live.clock.now(), "accounts", {"models": sorted(channel.answers)}, channel.id
+            )
         channel.priority = int(given.get("priority", channel.priority))
         return JSONResponse({"channel": name, "health": channel.health})
 
@@ -249,6 +258,9 @@ class Admin:
             group.enabled = bool(given["enabled"])
         if "rpm" in given:
             group.per_minute = PerMinute(limit=int(given["rpm"]))
+        status = "active" if group.enabled else "inactive"
+        change = {"rpm_limit": group.per_minute.limit, "status": status}
+        self.live.console.operate(self.live.clock.now(), "groups", change, group.id)
         return JSONResponse({"group": name, "enabled": group.enabled})
 
     async def list_faults(self, _: Request) -> Response:

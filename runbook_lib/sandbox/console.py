@@ -177,12 +177,23 @@ class Console:
         self._note(at, owner, what, {"amount": _number(amount)})
 
     def set_channel(self, at: int, name: str, health: str, *, share: float = 1.0) -> None:
-        """Change a channel as its operator does; the act belongs to no account of the sample."""
+        """Change a channel as its operator does."""
         channel = self.gateway.channels[name]
         channel.turn(health, share=share)
+        self.operate(at, "accounts", {"status": health}, channel.id)
+
+    def operate(self, at: int, what: str, change: dict[str, Any], target: int) -> None:
+        """Note an act of the operator, which belongs to no account of the sample.
+
+        Args:
+            at: Tick of the act.
+            what: `accounts`, which are the channels, `groups` or `users`.
+            change: What was set.
+            target: Id of what was changed.
+        """
         operator = Account(id=1, name="operator", email="o***", balance=0)
-        what = ("accounts.update", "PUT", "/api/v1/admin/accounts/:id")
-        self._note(at, operator, what, {"status": health}, channel.id)
+        act = (f"{what}.update", "PUT", f"/api/v1/admin/{what}/:id")
+        self._note(at, operator, act, change, target)
 
     def _note(
         self,

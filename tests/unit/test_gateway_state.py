@@ -145,6 +145,21 @@ def test_what_no_channel_serves_is_unknown(run: Running) -> None:
     assert run.act("GET", "state").json()["channels"]["openai-solo"]["models"] == ["gpt-5.4-mini"]
 
 
+def test_acts_of_the_operator_are_in_the_audit_log(run: Running) -> None:
+    """What somebody changed must be found by who looks for a reason."""
+    run.act("PATCH", "groups/openai-std", rpm=5)
+    run.act("PATCH", "accounts/team", concurrency=3)
+    run.act("PATCH", "channels/openai-solo", models=["gpt-5.4-mini"])
+    run.act("PATCH", "channels/openai-solo", health="down")
+    acts = [(act.action, act.change) for act in run.live.console.acts[-4:]]
+    assert acts == [
+        ("groups.update", {"rpm_limit": 5, "status": "active"}),
+        ("users.update", {"concurrency": 3, "rpm_limit": 0, "status": "active"}),
+        ("accounts.update", {"models": ["gpt-5.4-mini"]}),
+        ("accounts.update", {"status": "down"}),
+    ]
+
+
 def test_a_group_is_switched_off_and_limited(run: Running) -> None:
     """All its keys feel it, those of other groups do not."""
     run.act("PATCH", "groups/openai-std", enabled=False)
