@@ -36,6 +36,9 @@ TOO_HIGH, FAR_TOO_HIGH = Decimal(3), Decimal(20)
 RATE_APART = Decimal("0.1")
 """A live limit this near to the inventory's number read as the other currency is that."""
 
+WINDOW_USED = 0.5
+"""Share of a window that is used before its end is worth telling."""
+
 OWNER = "key owner"
 
 
@@ -230,6 +233,8 @@ def running_out(material: CapMaterial, table: pd.DataFrame, today: date) -> Iter
         early, usual = row["runs_out_early"], row["runs_out_on"]
         if early is None or (early - today).days > min(material.lead_days + 7, LONGEST_DAYS):
             continue
+        if row["what"] == "window" and (row["used_share"] or 0) < WINDOW_USED:
+            continue  # hardly used: whether it is too low, its odds tell
         soon = usual is not None and (usual - today).days <= material.lead_days
         whose = f" of account {row['account']}" if row["account"] else ""
         name = f"The balance{whose}" if row["what"] == "balance" else f"Key {row['key_name']}"

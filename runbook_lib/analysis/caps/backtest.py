@@ -16,6 +16,11 @@ PERIODS = {1: 7, 7: 4, 30: 1}
 
 Z = 1.96
 
+COLUMNS = [
+    *("horizon_days", "keys", "periods", "promised", "tripped", "low", "high", "kept", "cautious"),
+    *("under_p10", "under_p50", "under_p90"),
+]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
@@ -105,8 +110,8 @@ def summed(tests: list[Tried]) -> pd.DataFrame:
 
     Returns:
         A row a horizon: `horizon_days`, `keys`, `periods`, `promised` (mean odds of a trip),
-        `tripped` (share), `low` and `high` (its 95 % interval), `kept` (the promise lies within),
-        `under_p10`, `under_p50`, `under_p90` (shares; 0.1, 0.5 and 0.9 are right).
+        `tripped` (share), `low` and `high` (its 95 % interval), `kept` (trips are not
+        clearly more than promised), `cautious` (they are clearly fewer), `under_p10`, `under_p50`, `under_p90` (shares; 0.1, 0.5 and 0.9 are right).
     """
     rows = []
     for one in tests:
@@ -124,12 +129,12 @@ def summed(tests: list[Tried]) -> pd.DataFrame:
                 "tripped": round(float(frame["tripped"].mean()), 4),
                 "low": round(low, 4),
                 "high": round(high, 4),
-                "kept": bool(low <= promised <= high),
+                "kept": bool(low <= promised),
+                "cautious": bool(high < promised),
                 **{
                     name: round(float(frame[name].mean()), 4)
                     for name in ("under_p10", "under_p50", "under_p90")
                 },
             }
         )
-    columns = ["horizon_days", "keys", "periods", "promised", "tripped", "low", "high", "kept"]
-    return objects(rows, [*columns, "under_p10", "under_p50", "under_p90"])
+    return objects(rows, COLUMNS)

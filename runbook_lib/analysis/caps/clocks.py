@@ -121,8 +121,8 @@ def clocks(
 
     Returns:
         A row a limit, soonest first: `what` (balance, key cap, window), `account`, `key_name`,
-        `environment`, `window`, `limit_usd`, `used_usd`, `remaining_usd` (Decimal USD), `used_share`,
-        `elapsed_share`, `burn_rate` (used over elapsed share: above 1 it ends early),
+        `environment`, `window`, `limit_usd`, `used_usd`, `remaining_usd` (Decimal USD),
+        `used_share`, `elapsed_share`, `burn_rate` (used over elapsed share: above 1 it ends early),
         `usd_a_day` (p50), `runs_out_on` (date at p50), `runs_out_early` (at p90), `act_by` (date),
         `amount_usd` (to add so that thirty days at p90 are covered), `basis`. None where unknown
         or not before a year is over; a window that rolls over first does not run out.

@@ -20,7 +20,7 @@ LONGER = Shape(mean=0.4, second=0.4, highest=0.2, pull=0.25)
 PRIOR_WEIGHT = 100.0
 """Periods that what was measured beforehand counts as."""
 
-CLUSTER = 4.0
+CLUSTER = 2.0
 """Periods of one account that count as one: they rise and fall together."""
 
 OWN_HALF, SUM_HALF = 30.0, 10.0
@@ -35,13 +35,14 @@ OVERLAP = 0.3
 POOL_ATOMS = 200
 
 OWN_FEWEST = 14
-"""Own past periods, by the days they began on, that say too little to be counted at all."""
+"""Past periods of a key, by the days they began on, that say too little to be counted at all."""
 
-CHANGED = ((1.0, 3.0, 7.0), (0.0095, 0.033, 0.05))
+CHANGED = ((1.0, 3.0, 7.0), (0.0055, 0.028, 0.05))
 """Days, and share of such periods in which a key is put to another use altogether.
 
 No cap made of the past can carry these, and none should: they look like a loop. The risk asked for
-is that of the other periods; the odds that are told cover all of them. Own past takes its place.
+is that of the other periods; the odds that are told cover all of them. It is part of what was
+measured beforehand: the account's own past takes its place.
 """
 
 LOOP_GUARD = 0.95
@@ -57,7 +58,7 @@ class Outlook:
         scale: USD that a ratio of 1 stands for, planned activity included.
         ratios: Possible totals over *scale*, ascending.
         below: Probability that the total is below each ratio.
-        own: Share of the own past in it (0–1).
+        own: Share of the own past in it (0–1); before: share of what was measured beforehand.
         guard: USD no cap may pass; infinite for none.
     """
 
@@ -66,6 +67,7 @@ class Outlook:
     ratios: Floats = field(repr=False)
     below: Floats = field(repr=False)
     own: float
+    before: float
     guard: float = float("inf")
 
     def quantile(self, share: float) -> float:
@@ -80,7 +82,7 @@ class Outlook:
 
     def cap(self, risk: float) -> float:
         """Give the cap in USD at *risk*: the share of usual periods it may stop."""
-        changed = float(np.interp(self.horizon, *CHANGED)) * (1 - self.own)
+        changed = float(np.interp(self.horizon, *CHANGED)) * self.before
         return min(self.quantile(1 - risk - changed * (1 - risk)), self.guard)
 
 
@@ -194,11 +196,12 @@ def outlooks(
 
 def _pool(ratios: Ratios) -> tuple[Floats, float]:
     """The account's own ratios, as atoms, and what they weigh together."""
-    seen = ratios.table[~np.isnan(ratios.table)]
-    if not len(seen):
+    known = ~np.isnan(ratios.table)
+    if not known.any():
         return np.empty(0), 0.0
     shares = (np.arange(POOL_ATOMS) + 0.5) / POOL_ATOMS
-    return np.quantile(seen, shares), len(seen) / ratios.horizon / CLUSTER
+    beyond = np.maximum(known.sum(axis=1) - OWN_FEWEST, 0).sum()
+    return np.quantile(ratios.table[known], shares), float(beyond) / ratios.horizon / CLUSTER
 
 
 def _outlook(
@@ -237,5 +240,6 @@ def _outlook(
         ratios=atoms[order],
         below=below / spread.sum(),
         own=share,
+        before=(1 - weight) * (1 - share),
         guard=guard,
     )
