@@ -133,7 +133,8 @@ def _answered(
         if fault == "cap_message_only":
             expected["torouter.error.code"] = None  # a text is no code, and can quote a prompt
     elif status >= 400:
-        expected["torouter.error.code"] = said["code"] or None
+        passed_on = said["code"] == "INTERNAL" and status < 500  # Google's word for another status
+        expected["torouter.error.code"] = None if passed_on else said["code"] or None
     elif status == 200:
         kind = "".join(line.get("http.response.header.content-type", []))
         events = streaming or "event-stream" in kind
