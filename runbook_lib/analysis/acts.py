@@ -34,6 +34,7 @@ COLUMNS = ["at", "when", "what", "subject", "whose", "change", "source_file", "r
 _NEAR_THE_REQUEST = frozenset(
     {"this key", "a key that was hit", "its successor", "the account", "the gateway"}
 )
+_KEY_IDS = ("key.id", "api_key_id")
 _ACCOUNT = ("payment", "users", "subscriptions", "redeem", "balance")
 _GATEWAY = ("groups", "channels", "accounts", "settings", "models", "proxies")
 
@@ -74,14 +75,28 @@ def names_of_keys(usage: pd.DataFrame) -> dict[str, str]:
     Returns:
         Id → name.
     """
-    held = usage[["key_name", "extra"]].dropna().drop_duplicates("key_name")
+    held = usage[["key_name", "extra"]].dropna()
+    told = [held["extra"].str.contains(name, regex=False) for name in _KEY_IDS]
+    held = held[told[0] | told[1]].drop_duplicates("key_name")
     found: dict[str, str] = {}
     for name, extra in zip(held["key_name"], held["extra"], strict=True):
         fields = json.loads(extra)
-        number = fields.get("key.id", fields.get("api_key_id"))
+        number = next((fields[field] for field in _KEY_IDS if field in fields), None)
         if number is not None:
             found[str(number)] = str(name)
     return found
+
+
+def _names_by_log(material: Material) -> dict[str, str]:
+    """Name the keys that were deleted: the console forgets their names, the callers' logs do not.
+
+    A usage row without a name that is joined by id with an attempt is of the attempt's key.
+    """
+    rows = material.rows
+    lost = rows.loc[rows["key_name"].isna() & rows["extra"].notna(), ["join_id", "extra"]]
+    logged = material.calls[["client_request_id", "key_name"]].dropna()
+    both = lost.dropna().merge(logged, left_on="join_id", right_on="client_request_id")
+    return names_of_keys(both)
 
 
 def changes(about: About | None, material: Material) -> pd.DataFrame:
@@ -132,7 +147,7 @@ def _end(about: About, material: Material) -> pd.Timestamp:
 def _acts(about: About, material: Material) -> pd.DataFrame:
     held = material.audit
     held = held[held["ts"].between(about.spell.onset - BEFORE, _end(about, material))]
-    names = {**names_of_keys(material.usage), **material.key_ids}
+    names = {**_names_by_log(material), **names_of_keys(material.usage), **material.key_ids}
     rows = [_act(row, about, material, names) for row in each(held)]
     return pd.DataFrame([row for row in rows if row is not None], columns=COLUMNS)
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import runbook_lib.report
-from runbook_lib import findings
+from runbook_lib import findings, runner
 from runbook_lib.findings import Coverage, Severity, Status
 from runbook_lib.runner import outcome
 from runbook_lib.runner.outcome import Outcome
@@ -131,3 +131,20 @@ def test_any_value_of_a_frame_becomes_plain_json(value, plain) -> None:
     """Evidence takes values as they are in a frame; a report must never fail on one."""
     assert findings.plain(value) == plain
     json.dumps(findings.plain(value), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("zone", "told"),
+    [
+        pytest.param("UTC", "2026-11-24 05:43:02 UTC", id="utc"),
+        pytest.param(
+            "Asia/Shanghai", "2026-11-24 13:43:02 CST (2026-11-24 05:43:02 UTC)", id="shanghai"
+        ),
+    ],
+)
+def test_the_foot_of_the_page_is_on_the_asked_clock(zone: str, told: str) -> None:
+    """When it was made and as of when it was judged, UTC beside it where that differs."""
+    report = {**_report(), "run": {**_report()["run"], "timezone": zone}}
+    content = _filled(report)
+    assert runner._told(content)["Made at"] == told
+    assert runner._told(content)["Judged as of"] == told

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from runbook_lib import session
-from runbook_lib.errors import InputError, StoreError
+from runbook_lib.errors import InputError, ParameterError, StoreError
 
 
 @pytest.fixture
@@ -106,3 +106,20 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(StoreError, match="XDG_CACHE_HOME"):
         session._sample()
+
+
+@pytest.mark.parametrize(
+    ("zone", "told"), [("UTC", "05:31:40 UTC"), ("Asia/Shanghai", "13:31:40 CST")]
+)
+@pytest.mark.usefixtures("lake")
+def test_the_card_of_a_store_tells_times_in_the_asked_zone(tmp_path, zone: str, told: str) -> None:
+    """What the data are stands on the same clock as the verdict."""
+    store = session.open_store(tmp_path / "lake", timezone=zone)
+    assert told in store.intake._repr_mimebundle_()["text/plain"]
+
+
+@pytest.mark.usefixtures("lake")
+def test_a_zone_that_is_none_is_told(tmp_path) -> None:
+    """Before any row is read."""
+    with pytest.raises(ParameterError, match="timezone"):
+        session.open_store(tmp_path / "lake", timezone="Mars/Base")

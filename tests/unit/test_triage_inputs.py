@@ -1,13 +1,18 @@
 """How good the data are: what was left out and what no file covers is said, never hidden."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from runbook_lib.analysis.inputs import findings_of_inputs
 from runbook_lib.analysis.words import counted
 from runbook_lib.clock import Window
+from runbook_lib.errors import InputError
 from runbook_lib.findings import Input, Status
+from runbook_lib.runbooks.incidents import triage
+from runbook_lib.store import Store
 
 AT = datetime(2026, 11, 24, tzinfo=UTC)
 HOUR = Window(start=AT, end=AT + timedelta(hours=1))
@@ -50,3 +55,19 @@ def test_whole_data_need_no_word() -> None:
 def test_counts_stand_with_their_noun(number: int, noun: str, told: str) -> None:
     """One key, two keys: a wrong plural is a defect."""
     assert counted(number, noun) == told
+
+
+@pytest.mark.parametrize("text", ["", "\n \n", "\ufeff\n"], ids=["empty", "blank", "mark-only"])
+def test_a_file_without_ids_is_told_by_its_name(tmp_path: Path, text: str) -> None:
+    """The list of the night was empty: that is another fault than a wrong parameter."""
+    (tmp_path / "ids.txt").write_text(text)
+    with pytest.raises(InputError, match=r"ids\.txt holds no id; put an id on each of its lines\."):
+        triage(Store(tmp_path, read_only=False), f"@{tmp_path / 'ids.txt'}")
+
+
+def test_the_time_no_file_covers_is_told_in_the_asked_zone() -> None:
+    """The same clock as everywhere in the report."""
+    place = ZoneInfo("Asia/Shanghai")
+    spans = {"usage": DAY, "calls": None}
+    (gap,) = findings_of_inputs([], HOUR, spans, place=place)
+    assert gap.title == "No call log covers 2026-11-24 08:00:00 CST to 09:00:00 CST"

@@ -143,3 +143,24 @@ def test_files_are_enough(store: Store, truth: Any) -> None:
     """Triage needs no network at all."""
     found = triage(store, truth["D02"]["request_ids"]["x_request_id"][0])
     assert found.verdict.grade == "confirmed"
+
+
+def test_the_raised_cap_explains_the_recovery_by_its_keys_name(store: Store, truth: Any) -> None:
+    """The audit log names the key by a number alone; 14 other keys were made in the same hour."""
+    report = triage(store, ids_of(truth["D13"])[0], timezone="Asia/Shanghai")
+    frame = report.exhibits["changes"].frame
+    ours = frame[frame["whose"] == "this key"]
+    raised = ours[ours["what"] == "keys.update"]
+    assert list(raised["subject"]) == ["staging-web"]
+    assert list(raised["when"]) == ["may explain its end"]
+    assert list(frame["whose"].head(len(ours))) == ["this key"] * len(ours)
+    (over,) = [item for item in report.findings if item.rule == "failure-over"]
+    assert "after keys.update of staging-web (quota: 10) at 13:40:26 CST" in over.title
+
+
+def test_a_rotation_names_both_keys(store: Store, truth: Any) -> None:
+    """The new key and the deletion of the old one are what the request has to do with."""
+    frame = triage(store, ids_of(truth["D05"])[0]).exhibits["changes"].frame
+    near = frame[frame["whose"].isin(["this key", "its successor"])]
+    told = set(zip(near["what"], near["subject"], strict=True))
+    assert {("keys.create", "prod-reports-v2"), ("keys.delete", "prod-reports")} <= told
