@@ -1,5 +1,6 @@
 """The back-test: what the same method promised before each period, and what then came."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -102,7 +103,7 @@ def interval(count: int, total: int, *, clusters: int | None = None) -> tuple[fl
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def summed(tests: list[Tried]) -> pd.DataFrame:
+def summed(tests: Sequence[Tried]) -> pd.DataFrame:
     """Sum the back-tests for people.
 
     Args:
@@ -111,7 +112,8 @@ def summed(tests: list[Tried]) -> pd.DataFrame:
     Returns:
         A row a horizon: `horizon_days`, `keys`, `periods`, `promised` (mean odds of a trip),
         `tripped` (share), `low` and `high` (its 95 % interval), `kept` (trips are not
-        clearly more than promised), `cautious` (they are clearly fewer), `under_p10`, `under_p50`, `under_p90` (shares; 0.1, 0.5 and 0.9 are right).
+        clearly more than promised), `cautious` (they are clearly fewer),
+        `under_p10`, `under_p50`, `under_p90` (shares; 0.1, 0.5 and 0.9 are right).
     """
     rows = []
     for one in tests:

@@ -5,20 +5,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-import pandas as pd
-
 from runbook_lib import money
-from runbook_lib.analysis.caps import against, exhibits
-from runbook_lib.analysis.caps.backtest import Tried, summed, tried
-from runbook_lib.analysis.caps.clocks import clocks, whole_views
-from runbook_lib.analysis.caps.frames import objects
-from runbook_lib.analysis.caps.grid import Held, day_of, held_of
+from runbook_lib.analysis.caps import against
+from runbook_lib.analysis.caps.backtest import tried
+from runbook_lib.analysis.caps.clocks import clocks
+from runbook_lib.analysis.caps.grid import day_of, held_of
 from runbook_lib.analysis.caps.material import CapMaterial
-from runbook_lib.analysis.caps.month import MonthEnd, month_end
+from runbook_lib.analysis.caps.month import month_end
 from runbook_lib.analysis.caps.planned import without_factor
+from runbook_lib.analysis.caps.shown import exhibits_of
 from runbook_lib.analysis.caps.sized import Sized, sized
-from runbook_lib.analysis.caps.standing import Balance, Standing, balances, environments, standing
+from runbook_lib.analysis.caps.standing import Balance, balances, environments, standing
 from runbook_lib.analysis.caps.tiers import budget_usd, whole
+from runbook_lib.analysis.caps.work import Worked
 from runbook_lib.analysis.words import counted
 from runbook_lib.findings import (
     Exhibit,
@@ -68,47 +67,50 @@ def size_caps(material: CapMaterial) -> CapParts:
 
     Source: contract §7, §8 (M, D).
     """
-    held = held_of(material)
-    known = environments(material.keys)
-    keys = sized(material, held)
-    caps = standing(material, held)
-    balance = balances(material)
-    tests = tried(held, risk=material.risk, loop_factor=material.loop_factor)
-    table = whole(material, keys, caps, known, _sum_of(balance))
-    times = clocks(material, held, keys, caps, balance)
-    end = month_end(material.daily, budget_usd(material), material.now, timezone=material.timezone)
-    findings = _findings(material, keys, caps, known, table, times, end)
+    work = _worked(material)
+    findings = _findings(work)
     return CapParts(
-        verdict=_verdict(material, keys, caps, findings),
+        verdict=_verdict(work, findings),
         findings=findings,
-        exhibits={
-            item.name: item
-            for item in _exhibits(material, held, keys, caps, known, table, times, tests, end)
-        },
+        exhibits=exhibits_of(work),
         next_steps=_steps(findings),
-        summary=_summary(material, keys, table, times, end, balance),
-        gaps=_gaps(material, held, caps, balance),
+        summary=_summary(work),
+        gaps=_gaps(work),
     )
 
 
-def _findings(
-    material: CapMaterial,
-    keys: Sequence[Sized],
-    caps: Sequence[Standing],
-    known: Mapping[str, str],
-    table: pd.DataFrame,
-    times: pd.DataFrame,
-    end: MonthEnd,
-) -> list[Finding]:
-    today = day_of(material.now, material.timezone)
+def _worked(material: CapMaterial) -> Worked:
+    held = held_of(material)
+    known = environments(material.keys)
+    keys, caps = sized(material, held), standing(material, held)
+    balance = balances(material)
+    return Worked(
+        material=material,
+        held=held,
+        keys=keys,
+        caps=caps,
+        known=known,
+        balance=balance,
+        table=whole(material, keys, caps, known, _sum_of(balance)),
+        times=clocks(material, held, keys, caps, balance),
+        tests=tried(held, risk=material.risk, loop_factor=material.loop_factor),
+        end=month_end(
+            material.daily, budget_usd(material), material.now, timezone=material.timezone
+        ),
+    )
+
+
+def _findings(work: Worked) -> list[Finding]:
+    """Give everything that was found, what fails first, then the worst, then the dearest."""
+    material, keys, caps = work.material, work.keys, work.caps
     found = [
-        *against.missing(material, keys, caps, known),
+        *against.missing(material, keys, caps, work.known),
         *against.ill_sized(keys, caps),
         *against.wrong_currency(material, caps),
-        *against.over_budget(table),
-        *against.running_out(material, times, today),
-        *against.overrun(end, material.risk),
-        *_silent(keys, known),
+        *against.over_budget(work.table),
+        *against.running_out(material, work.times, day_of(material.now, material.timezone)),
+        *against.overrun(work.end, material.risk),
+        *_silent(keys, work.known),
     ]
     order = list(Severity)
     return sorted(
@@ -148,12 +150,9 @@ def _silent(keys: Sequence[Sized], known: Mapping[str, str]) -> list[Finding]:
     ]
 
 
-def _verdict(
-    material: CapMaterial,
-    keys: Sequence[Sized],
-    caps: Sequence[Standing],
-    findings: Sequence[Finding],
-) -> Verdict:
+def _verdict(work: Worked, findings: Sequence[Finding]) -> Verdict:
+    """Say the numbers, then what is wrong with what is set."""
+    material, keys, caps = work.material, work.keys, work.caps
     able = [one for one in keys if one.caps]
     if not able:
         return Verdict(
@@ -189,14 +188,9 @@ def _steps(findings: Sequence[Finding]) -> list[NextStep]:
     return list(made.values())[:6]
 
 
-def _summary(
-    material: CapMaterial,
-    keys: Sequence[Sized],
-    table: pd.DataFrame,
-    times: pd.DataFrame,
-    end: MonthEnd,
-    balance: Sequence[Balance],
-) -> list[tuple[str, str]]:
+def _summary(work: Worked) -> list[tuple[str, str]]:
+    """Give the names and values for the head of the page."""
+    material, keys, times, end = work.material, work.keys, work.times, work.end
     told = [
         ("Risk asked", f"{material.risk * 100:g} % of usual windows"),
         ("Keys", f"{sum(bool(one.caps) for one in keys)} sized of {len(keys)}"),
@@ -205,11 +199,14 @@ def _summary(
             money.usd(end.to_date)
             + (f", {money.usd(end.p10)} to {money.usd(end.p90)} by its end" if end.p90 else ""),
         ),
-        *[(f"Balance {one.account}" if one.account else "Balance", _told(one)) for one in balance],
+        *[
+            (f"Balance {one.account}" if one.account else "Balance", _told(one))
+            for one in work.balance
+        ],
     ]
     if end.budget is not None:
         told.append(("Budget of the month", money.usd(end.budget)))
-    over = table.iloc[-1]["over_commit"]
+    over = work.table.iloc[-1]["over_commit"]
     if over is not None:
         told.append(("Caps over budget", f"{over} times"))
     if len(times):
@@ -230,18 +227,15 @@ def _sum_of(balance: Sequence[Balance]) -> Decimal | None:
     return money.total(one.usd for one in balance) if balance else None
 
 
-def _gaps(
-    material: CapMaterial,
-    held: Held,
-    caps: Sequence[Standing],
-    balance: Sequence[Balance],
-) -> list[str]:
+def _gaps(work: Worked) -> list[str]:
+    """Say what the answer lacks, and what would give it."""
+    material, held, caps = work.material, work.held, work.caps
     found = []
     if held.hours is None:
         found.append("no usage by the hour: no replay, no loops, 5-hour caps from other keys only")
     if material.keys.empty:
         found.append("no keys.csv: environments and caps that are set are unknown")
-    if not balance:
+    if not work.balance:
         found.append("no balance: give it, or a ledger.csv with readings")
     if budget_usd(material) is None:
         found.append("no budget: give monthly_budget, or a budget.csv")
@@ -257,102 +251,3 @@ def _gaps(
         for note in without_factor(material.planned, material.now)
     ]
     return found
-
-
-def _exhibits(
-    material: CapMaterial,
-    held: Held,
-    keys: Sequence[Sized],
-    caps: Sequence[Standing],
-    known: Mapping[str, str],
-    table: pd.DataFrame,
-    times: pd.DataFrame,
-    tests: Sequence[Tried],
-    end: MonthEnd,
-) -> list[Exhibit]:
-    today = day_of(material.now, material.timezone)
-    rate = f" {material.rate_note()}." if material.rate_note() else ""
-    views = whole_views(material, held)
-    return [
-        Exhibit(
-            name="to_type",
-            title="What to type into /keys",
-            frame=exhibits.to_type_table(material, keys, caps, known, held),
-            note="Lifetime quotas: used so far and what may be spent until the review. Windows: "
-            f"the cap itself.{rate}",
-        ),
-        Exhibit(
-            name="caps",
-            title="What each key may spend, and the odds of a trip",
-            frame=exhibits.caps_table(keys, known, _tests(held, tests)),
-            note="Odds are of one window, weeks in which a key is put to another use included.",
-        ),
-        Exhibit(
-            name="whole",
-            title="All caps against budget and balance",
-            frame=table,
-            note="Proposed from history; the tier is the starting point: production 90 % of the "
-            f"budget, staging {money.usd(Decimal(30))}, development {money.usd(Decimal(10))} a key."
-            f"{rate}",
-        ),
-        Exhibit(
-            name="clocks",
-            title="What ends first",
-            frame=times,
-            note="Burn rate: used share over elapsed share; above 1 it ends before its time.",
-        ),
-        Exhibit(
-            name="effect",
-            title="What the caps would have done, and what they do to a loop",
-            frame=exhibits.effect_table(material, keys, caps, held),
-            note=f"A loop at {material.loop_factor:g} times the usual hour, from every hour of the "
-            f"last week. Overshoot: {material.in_flight} calls under way at the price of the "
-            "dearest, and five minutes of a loop while the gateway's count lags.",
-        ),
-        Exhibit(
-            name="curves",
-            title="Odds of a trip and cost of a loop against the cap of a day",
-            frame=exhibits.curves_table(material, keys, held),
-            note="The dearest keys; the sized cap is marked.",
-        ),
-        Exhibit(
-            name="fan",
-            title="All keys together: spent, and what is to come",
-            frame=exhibits.fan_table(views, held, today),
-            note="p10, p50 and p90 of the total from today to that day.",
-        ),
-        Exhibit(
-            name="backtest",
-            title="What was promised, and what came",
-            frame=summed(list(tests)),
-            note="Each period is forecast from what was known before it. The interval counts "
-            "periods of one key as one.",
-        ),
-        Exhibit(
-            name="month_end",
-            title=f"How {end.month} ends",
-            frame=_month_frame(end),
-            note=end.reason or "Spent to date and the forecast of the days to come.",
-        ),
-    ]
-
-
-def _tests(held: Held, tests: Sequence[Tried]) -> dict[tuple[str, str], tuple[int, int]]:
-    """Count trips and periods by key and window."""
-    names = {1: "1d", 7: "7d", 30: "month"}
-    found = {}
-    for one in tests:
-        counts = one.rows.groupby("key")["tripped"].agg(["sum", "count"])
-        for place, trips, periods in zip(counts.index, counts["sum"], counts["count"], strict=True):
-            found[held.names[int(place)], names[one.horizon]] = (int(trips), int(periods))
-    return found
-
-
-def _month_frame(end: MonthEnd) -> pd.DataFrame:
-    names = [
-        *("month", "to_date", "days_left", "p10", "p50", "p90", "budget", "odds_over"),
-        *("over_on", "over_early", "reason"),
-    ]
-    made = objects([{name: getattr(end, name) for name in names}])
-    amounts = ("to_date", "p10", "p50", "p90", "budget")
-    return made.rename(columns={name: f"{name}_usd" for name in amounts})
