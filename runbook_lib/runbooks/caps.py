@@ -85,21 +85,27 @@ def size_caps(
             **_frames(store, span, at, timezone),
         )
     )
-    made = Report(
+    money = {"risk": risk, "monthly_budget": monthly_budget, "currency": currency}
+    rate = {"cny_per_usd": cny_per_usd, "rate_date": rate_date, "rate_source": rate_source}
+    rest = {"balance": balance, "lead_days": lead_days, "loop_factor": loop_factor}
+    return finished(
+        _report(parts), store, {**money, **rate, **rest, "timezone": timezone, "now": now}
+    )
+
+
+def _report(parts: analysis.CapParts) -> Report:
+    drawn = {
+        name: replace(item, chart=CHARTS.get(name, "")) for name, item in parts.exhibits.items()
+    }
+    return Report(
         runbook="budget_caps",
         verdict=parts.verdict,
         findings=parts.findings,
-        exhibits={
-            name: replace(item, chart=CHARTS.get(name, "")) for name, item in parts.exhibits.items()
-        },
+        exhibits=drawn,
         next_steps=NextSteps(steps=parts.next_steps),
         summary=parts.summary,
         coverage=Coverage(gaps=parts.gaps),
     )
-    money = {"risk": risk, "monthly_budget": monthly_budget, "currency": currency}
-    rate = {"cny_per_usd": cny_per_usd, "rate_date": rate_date, "rate_source": rate_source}
-    rest = {"balance": balance, "lead_days": lead_days, "loop_factor": loop_factor}
-    return finished(made, store, {**money, **rate, **rest, "timezone": timezone, "now": now})
 
 
 def _frames(store: "Store", span: Window, now: datetime, timezone: str) -> dict[str, Any]:

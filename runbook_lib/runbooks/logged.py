@@ -22,7 +22,7 @@ MOST_BILLED = 20_000
 MOST_PAIRS, EXAMPLES = 20, 3
 """Pairs of a model asked and another that answered of which attempts are cited, and how many."""
 
-_ORIGIN = ["account", "source_file", "row_number"]
+_ORIGIN = ["account", "source_file", "row_number", "ts"]
 
 
 def logged(
