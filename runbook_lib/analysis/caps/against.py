@@ -198,7 +198,14 @@ def _currency(cap: Standing, what: str, act: str) -> Finding:
 
 
 def over_budget(table: pd.DataFrame) -> Iterator[Finding]:
-    """Tell of environments whose caps together pass their budget, and of sums over the balance."""
+    """Tell of environments whose caps together pass their budget, and of sums over the balance.
+
+    Args:
+        table: Caps against budget and balance, as `tiers.whole` gives it.
+
+    Returns:
+        A finding for each sum over its limit; what is set counts, or else what is proposed.
+    """
     for row in table.to_dict("records"):
         for limit, what in ((row["budget_usd"], "budget"), (row["balance_usd"], "balance")):
             held = row["set_usd"] if row["set_usd"] is not None else row["proposed_usd"]
@@ -228,7 +235,17 @@ def over_budget(table: pd.DataFrame) -> Iterator[Finding]:
 
 
 def running_out(material: CapMaterial, table: pd.DataFrame, today: date) -> Iterator[Finding]:
-    """Tell of limits that end before somebody who acts in the usual time can change it."""
+    """Tell of limits that end before somebody who acts in the usual time can change it.
+
+    Args:
+        material: Reads `lead_days`.
+        table: What ends when, as `clocks.clocks` gives it.
+        today: Local day.
+
+    Returns:
+        A finding for each that ends within the lead and a week if use is high; high where it ends
+        within the lead at usual use.
+    """
     for row in table.to_dict("records"):
         early, usual = row["runs_out_early"], row["runs_out_on"]
         if early is None or (early - today).days > min(material.lead_days + 7, LONGEST_DAYS):

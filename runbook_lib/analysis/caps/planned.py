@@ -47,7 +47,15 @@ def _meeting(planned: pd.DataFrame, name: str) -> list[dict[Any, Any]]:
 
 
 def without_factor(planned: pd.DataFrame, now: datetime) -> list[str]:
-    """Name plans still to come that do not say how much more they need."""
+    """Name plans still to come that do not say how much more they need.
+
+    Args:
+        planned: Rows of `planned`; reads `end` (aware), `factor`, `note`.
+        now: Plans over by then do not count.
+
+    Returns:
+        Their notes, in order.
+    """
     if planned.empty:
         return []
     lacking = planned[planned["factor"].isna() & (planned["end"] > now)]

@@ -72,7 +72,14 @@ _SAME = {
 
 
 def environments(keys: pd.DataFrame) -> dict[str, str]:
-    """Give the environment of each key of the inventory."""
+    """Give the environment of each key of the inventory.
+
+    Args:
+        keys: The inventory; reads `key_name` and `environment`.
+
+    Returns:
+        The word of `environment_of` by key; empty text where the inventory has none.
+    """
     if keys.empty or "environment" not in keys:
         return {}
     return {
