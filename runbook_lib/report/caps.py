@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+MOST_KEYS = 7
+"""Keys whose curves are drawn, the dearest; all are in the table."""
+
 MOST_CLOCKS = 14
 """Limits that are drawn, the first to end; all are in the table."""
 
@@ -80,8 +83,8 @@ def curves(frame: "pd.DataFrame", _zone: ZoneInfo, *, title: str) -> figures.Pic
     Returns:
         The picture; its words give the proposed caps.
     """
-    names = list(dict.fromkeys(frame["key_name"]))
-    with figures.drawing(8.2, 3.6) as figure:
+    names = list(dict.fromkeys(frame["key_name"]))[:MOST_KEYS]
+    with figures.drawing(8.2, 4.1) as figure:
         left, right = figure.subplots(1, 2)
         for place, name in enumerate(names):
             own = frame[frame["key_name"] == name]
@@ -96,15 +99,26 @@ def curves(frame: "pd.DataFrame", _zone: ZoneInfo, *, title: str) -> figures.Pic
             )
         for axes, label in ((left, "odds of a trip in a day, %"), (right, "cost of a loop, USD")):
             axes.set_xscale("log")
+            _amounts(axes.xaxis)
             axes.set_xlabel("cap of a day, USD")
             axes.set_ylabel(label)
             axes.grid(color="#E3E3E3", linewidth=0.7)
         if names:
-            left.legend(frameon=False, fontsize=8.5)
+            right.set_yscale("log")
+            _amounts(right.yaxis)
+            figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8.5)
         figure.suptitle(redact.safe(title, limit=90), x=0.01, ha="left", size=11)
         said = _proposed(frame)
         told = f"{title}. Proposed, marked by a dot: {said or 'none'}."
         return figures.Picture(png=figures.png(figure), words=told, caption=told)
+
+
+def _amounts(axis: Any) -> None:
+    """Write whole powers of ten as amounts, and nothing between them."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _proposed(frame: "pd.DataFrame") -> str:

@@ -108,7 +108,7 @@ def _amount(value: Decimal, name: str) -> Shown:
 
 
 def _number(value: float, name: str) -> Shown:
-    if name.endswith(("share", "rate")) and 0 <= value <= 1:
+    if name.endswith(("share", "rate", "odds")) and 0 <= value <= 1:
         return Shown(told=words.share(value), exact=repr(value), right=True)
     if isinstance(value, int):
         plain = name.endswith(("status", "row", "row_number", "year"))
