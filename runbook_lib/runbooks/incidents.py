@@ -243,24 +243,30 @@ def _material(
         whole=not calls.left_out,
         notes=notes,
         loaded=logged,
-        key_ids=_key_ids(store, audit, wide, usage.frame),
+        key_ids=_key_ids(store, audit, wide, usage.frame, found),
         timezone=zone,
     )
 
 
 def _key_ids(
-    store: "Store", audit: pd.DataFrame, window: Window, usage: pd.DataFrame
+    store: "Store", audit: pd.DataFrame, window: Window, usage: pd.DataFrame, found: Found
 ) -> dict[str, str]:
-    """Name the keys that acts around a window touch by their id alone, where *usage* does not."""
-    span = (window.start - acts.BEFORE, window.end + AFTERWARDS)
-    unnamed = audit[audit["key_name"].isna() & audit["ts"].between(*span)]
+    """Name the keys that acts around a window touch by their id alone, where *usage* does not.
+
+    Any key inside the window; after it only those that were asked about, whose recovery an act
+    may explain.
+    """
     known = acts.names_of_keys(usage)
-    if set(unnamed["key_id"].dropna()) <= known.keys():
-        return {}
-    others = sorted(set(store.table("keys")["key_name"].dropna()) - set(known.values()))
+    unnamed = audit[audit["key_name"].isna() & ~audit["key_id"].isin(known.keys())]
+    near = unnamed["ts"].between(window.start - acts.BEFORE, window.end)
+    wanted: set[str] = set()
+    if near.any():
+        wanted |= set(store.table("keys")["key_name"].dropna())
+    if near.any() or unnamed["ts"].between(window.end, window.end + AFTERWARDS).any():
+        wanted |= set(found.calls["key_name"].dropna())
     rows = [
         store.rows("usage", Filter(equals={"key_name": [name]}), limit=1).frame
-        for name in others[:MOST_KEYS]
+        for name in sorted(wanted - set(known.values()))[:MOST_KEYS]
     ]
     return acts.names_of_keys(pd.concat(rows)) if rows else {}
 
