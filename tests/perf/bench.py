@@ -38,6 +38,8 @@ TARGETS = {
     "sandbox calls / bare route": Target(reach=0.25, least=True),
     "history of 1 M rows": Target(reach=60.0),
     "spikes, 1,000 keys x 90 days of hours": Target(reach=10.0),
+    "caps, 1,000 keys x 90 days": Target(reach=20.0),
+    "caps memory": Target(reach=1.5),
     "roll-up / hand-written SQL": Target(reach=1.2),
     "roll-up memory": Target(reach=1.0),
     "drill-down, whole headless run": Target(reach=15.0),

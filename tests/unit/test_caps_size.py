@@ -302,6 +302,48 @@ def test_balances_of_accounts_are_kept_apart_and_follow_the_ledger() -> None:
     assert told["Balance partner"].startswith("$9.00")
 
 
+def test_a_live_balance_is_that_of_the_account_of_its_key() -> None:
+    """Answers name no account; the usage rows of the key do."""
+    made = material(
+        {"ours": steady(10), "theirs": steady(1, seed=6)},
+        key_state=[
+            {**answer("theirs", "7d", "90", "7"), "balance_usd": Decimal(20), "account": ""}
+        ],
+        ledger=[
+            {
+                "ts": NOW - timedelta(days=1),
+                "kind": "reading",
+                "currency": "USD",
+                "account": "",
+                "amount": None,
+                "balance": Decimal(500),
+            }
+        ],
+    )
+    accounts = {"ours": "", "theirs": "partner"}
+    whose = made.daily["key_name"].map(accounts)
+    values = {name: getattr(made, name) for name in made.__slots__}
+    told = dict(
+        size_caps(type(made)(**{**values, "daily": made.daily.assign(account=whose)})).summary
+    )
+    assert told["Balance partner"].startswith("$20.00")
+    assert told["Balance"].startswith("$49")
+
+
+def test_days_the_export_lacks_are_not_cheap_days() -> None:
+    """An export that ended five days ago must not make the month look saved."""
+    late = NOW - timedelta(days=5)
+    fresh = size_caps(material({"k": steady(10)}, now=late))
+    stale = size_caps(
+        material({"k": steady(10)[:-5] + [0.0] * 5}, data_end=late, monthly_budget=Decimal(250))
+    )
+    first, second = (parts.exhibits["month_end"].frame.iloc[0] for parts in (fresh, stale))
+    assert float(second["p50_usd"]) == pytest.approx(300, rel=0.1)
+    assert first["days_left"] == second["days_left"]
+    assert "budget-overrun" in rules(stale)
+    assert any("5 days before now" in gap for gap in stale.gaps)
+
+
 def test_the_held_week_keeps_the_promise() -> None:
     """Replaying the newest periods against caps sized before them: odds within their interval."""
     days = {f"k{place}": spiky(seed=place) for place in range(20)}

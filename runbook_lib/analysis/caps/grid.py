@@ -100,9 +100,9 @@ def _accounts(material: CapMaterial, names: list[str]) -> list[str]:
     found: dict[str, str] = {}
     for frame in (material.key_state, material.keys, material.daily):
         if "account" in frame and "key_name" in frame:
-            pairs = frame[["key_name", "account"]].drop_duplicates("key_name", keep="last")
+            pairs = frame[["key_name", "account"]].drop_duplicates()
             known = zip(pairs["key_name"], pairs["account"], strict=True)
-            found |= {str(name): text_of(account) for name, account in known}
+            found |= {str(name): text_of(account) for name, account in known if text_of(account)}
     return [found.get(name, "") for name in names]
 
 

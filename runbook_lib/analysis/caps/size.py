@@ -83,7 +83,9 @@ def _worked(material: CapMaterial) -> Worked:
     held = held_of(material)
     known = environments(material.keys)
     keys, caps = sized(material, held), standing(material, held)
-    balance = balances(material)
+    balance = balances(material, held)
+    # Days after the end of the export are unknown, not cheap.
+    known_to = min(material.now, material.data_end or material.now)
     return Worked(
         material=material,
         held=held,
@@ -94,9 +96,7 @@ def _worked(material: CapMaterial) -> Worked:
         table=whole(material, keys, caps, known, _sum_of(balance)),
         times=clocks(material, held, keys, caps, balance),
         tests=tried(held, risk=material.risk, loop_factor=material.loop_factor),
-        end=month_end(
-            material.daily, budget_usd(material), material.now, timezone=material.timezone
-        ),
+        end=month_end(material.daily, budget_usd(material), known_to, timezone=material.timezone),
     )
 
 

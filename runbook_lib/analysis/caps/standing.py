@@ -248,11 +248,12 @@ class Balance:
     basis: str
 
 
-def balances(material: CapMaterial) -> list[Balance]:
+def balances(material: CapMaterial, held: Held) -> list[Balance]:
     """Give the balance of every account: the one given, or the newest reading less what followed.
 
     Args:
         material: Reads `balance`, `key_state`, `ledger`, `hourly`, `now`.
+        held: The account of each key, where the roll-up does not name it.
 
     Returns:
         One an account with a reading, in order of their names; one for all where it was given.
@@ -261,21 +262,22 @@ def balances(material: CapMaterial) -> list[Balance]:
         given = material.usd(material.balance)
         return [] if given is None else [Balance(account=None, usd=given, basis="given")]
     newest: dict[str, tuple[Any, str, Decimal]] = {}
-    for account, at, basis, amount in _readings(material):
+    for account, at, basis, amount in _readings(material, held):
         if account not in newest or at >= newest[account][0]:
             newest[account] = (at, basis, amount)
     return [
         Balance(
             account=account,
-            usd=amount + _moved_since(material, account, at),
+            usd=amount + _moved_since(material, held, account, at),
             basis=f"{basis}, read {clock.stamp(at)}",
         )
         for account, (at, basis, amount) in sorted(newest.items())
     ]
 
 
-def _readings(material: CapMaterial) -> Iterator[tuple[str, Any, str, Decimal]]:
+def _readings(material: CapMaterial, held: Held) -> Iterator[tuple[str, Any, str, Decimal]]:
     """Every reading of a balance up to now: account, time, where it is from, USD."""
+    of_key = dict(zip(held.names, held.accounts, strict=True))
     for frame, at, name, basis in (
         (material.ledger, "ts", "balance", "ledger"),
         (material.key_state, "asked_at", "balance_usd", "key_state"),
@@ -285,10 +287,11 @@ def _readings(material: CapMaterial) -> Iterator[tuple[str, Any, str, Decimal]]:
         for row in frame[frame[name].notna() & (frame[at] <= material.now)].to_dict("records"):
             amount = material.usd(row[name], row.get("currency") or "USD")
             if amount is not None:
-                yield text_of(row.get("account")), row[at], basis, amount
+                account = text_of(row.get("account")) or of_key.get(str(row.get("key_name")), "")
+                yield account, row[at], basis, amount
 
 
-def _moved_since(material: CapMaterial, account: str, at: Any) -> Decimal:
+def _moved_since(material: CapMaterial, held: Held, account: str, at: Any) -> Decimal:
     """Top-ups and refunds after a reading, less what was billed; the reading's hour is left out."""
     total = _ZERO
     if not material.ledger.empty:
@@ -302,4 +305,7 @@ def _moved_since(material: CapMaterial, account: str, at: Any) -> Decimal:
     own = hours[(hours["bucket"] >= at) & hours["cost_usd"].notna()]
     if "account" in own:
         own = own[own["account"].map(text_of) == account]
+    elif account or any(held.accounts):
+        of_key = dict(zip(held.names, held.accounts, strict=True))
+        own = own[own["key_name"].map(lambda name: of_key.get(name, "")) == account]
     return total - sum((cost for cost in own["cost_usd"] if isinstance(cost, Decimal)), _ZERO)
