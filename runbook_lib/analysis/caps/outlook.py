@@ -23,7 +23,7 @@ PRIOR_WEIGHT = 100.0
 CLUSTER = 2.0
 """Periods of one account that count as one: they rise and fall together."""
 
-OWN_HALF, SUM_HALF = 30.0, 10.0
+OWN_HALF, SUM_HALF = 20.0, 10.0
 """Own periods beyond those from which on the own past counts half: a key's, a sum of many keys'.
 
 They overlap, so that longer ones say less: see `OVERLAP`. Many keys together are steadier than one.
@@ -92,7 +92,7 @@ class Ratios:
 
     Attributes:
         table: Total over level and days, by key and day on which the period began; NaN where the
-            period is not over, or fewer than seven days were known.
+            period is not over, or fewer than seven days were known. Beyond a week, weeks follow.
         sums: The totals themselves, in USD; NaN where *table* is.
         level: Level of each key today, USD a day.
         mean: Mean day of each key in the last seven, in USD.
@@ -139,17 +139,26 @@ def look_at(
         The ratios.
     """
     past = look_back(usd) if past is None else past
-    scale = horizon * levels(past, shape_of(horizon))
-    sums = totals(usd, horizon) if sums is None else sums
-    seen = (scale > 0) & (past.days >= WEEK)
-    table = np.divide(sums, scale, out=np.full_like(sums, np.nan), where=seen)
+    level = levels(past, shape_of(horizon))
+    parts = [_against(totals(usd, horizon) if sums is None else sums, level * horizon, past)]
+    if horizon > WEEK and sums is None:
+        # Few months are over. What weeks did is no narrower, so it stands in for them as well.
+        table, week = _against(totals(usd, WEEK), level * WEEK, past)
+        parts.append((table, week * horizon / WEEK))
     return Ratios(
         horizon=horizon,
-        table=table,
-        sums=np.where(np.isnan(table), np.nan, sums),
-        level=scale[:, -1] / horizon,
+        table=np.concatenate([table for table, _ in parts], axis=1),
+        sums=np.concatenate([came for _, came in parts], axis=1),
+        level=level[:, -1],
         mean=past.mean[:, -1],
     )
+
+
+def _against(sums: Floats, scale: Floats, past: Past) -> tuple[Floats, Floats]:
+    """Hold totals against levels: the ratios and the totals, NaN where too little was known."""
+    seen = (scale > 0) & (past.days >= WEEK) & ~np.isnan(sums)
+    ratios = np.divide(sums, scale, out=np.full_like(sums, np.nan), where=seen)
+    return ratios, np.where(seen, sums, np.nan)
 
 
 def outlooks(
@@ -188,7 +197,7 @@ def outlooks(
             pool,
             scale=float(ratios.level[key] * ratios.horizon * factors[key]),
             guard=float(guards[key] * max(1.0, factors[key])),
-            own_half=own_half * ratios.horizon**OVERLAP,
+            own_half=own_half * min(ratios.horizon, WEEK) ** OVERLAP,
         )
         for key in (range(len(ratios.level)) if keys is None else keys)
     ]

@@ -14,7 +14,7 @@ from runbook_lib.analysis.caps.material import CapMaterial
 from runbook_lib.analysis.caps.month import month_end
 from runbook_lib.analysis.caps.planned import without_factor
 from runbook_lib.analysis.caps.shown import exhibits_of
-from runbook_lib.analysis.caps.sized import Sized, sized
+from runbook_lib.analysis.caps.sized import WINDOWS, Sized, sized
 from runbook_lib.analysis.caps.standing import Balance, balances, environments, standing
 from runbook_lib.analysis.caps.tiers import budget_usd, whole
 from runbook_lib.analysis.caps.work import Worked
@@ -243,6 +243,11 @@ def _gaps(work: Worked) -> list[str]:
         found.append(f"{counted(held.refunds, 'day')} of a key below 0 (refunds) count as 0")
     if material.currency == "CNY" or any(one.currency == "CNY" for one in caps):
         found.append(material.rate_note() or "caps in CNY and no rate: give cny_per_usd")
+    odd = sorted({one.window for one in caps} - {"total", *WINDOWS})
+    if odd:
+        found.append(f"caps left out, for windows unknown here: {', '.join(odd)}")
+    if material.cny_per_usd is None and "CNY" in set(material.budget.get("currency", ())):
+        found.append("budget.csv has amounts in CNY and there is no rate: give cny_per_usd")
     end: datetime | None = material.data_end
     if end is not None and material.now - end > STALE:
         found.append(f"the usage ends {(material.now - end).days} days before now")

@@ -69,13 +69,10 @@ def budget_usd(material: CapMaterial, environment: str = "") -> Decimal | None:
     found = [
         material.usd(row["amount"], row["currency"])
         for row in rows.to_dict("records")
-        if not environment or _same(row["environment"], environment)
+        if not environment or environment_of(row["environment"]) == environment
     ]
-    return money.total(found) if any(amount is not None for amount in found) else None
-
-
-def _same(word: object, environment: str) -> bool:
-    return environment_of(word) == environment
+    # A part of the budget would pass for the whole: one amount without a rate leaves it unknown.
+    return money.total(found) if found and None not in found else None
 
 
 def set_month(caps: Sequence[Standing]) -> dict[str, Decimal]:
