@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from runbook_lib.analysis.caps import CapMaterial
+from runbook_lib.analysis.caps import CapMaterial, CapParts
+from runbook_lib.findings import Status
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 """A Tuesday."""
@@ -99,3 +100,18 @@ def spiky(usd: float = 5.0, days: int = 60, seed: int = 2) -> list[float]:
     """Give days of a key that rests on most days and spends much on others."""
     rng = np.random.default_rng(seed)
     return list(rng.gamma(0.8, usd, days) * (rng.random(days) < 0.4))
+
+
+def rows(parts: CapParts, name: str, **where: Any) -> list[dict[Any, Any]]:
+    """Give the rows of an exhibit that match."""
+    found = parts.exhibits[name].frame.to_dict("records")
+    return [row for row in found if all(row[field] == value for field, value in where.items())]
+
+
+def rules(parts: CapParts, key_name: str | None = None) -> set[str]:
+    """Give the rules that fail, of one key."""
+    return {
+        item.rule
+        for item in parts.findings
+        if item.status is Status.FAIL and key_name in (None, item.subject.key_name)
+    }

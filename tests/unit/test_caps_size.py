@@ -7,27 +7,11 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.analysis.caps import CapParts, size_caps
-from runbook_lib.analysis.caps.clocks import act_by
+from runbook_lib.analysis.caps import size_caps
 from runbook_lib.analysis.caps.material import to_type
 from runbook_lib.errors import ParameterError
 from runbook_lib.findings import Status, plain
-from tests.unit.caps_kit import NOW, answer, key, material, spiky, steady
-
-
-def rows(parts: CapParts, name: str, **where: Any) -> list[dict[Any, Any]]:
-    """Give the rows of an exhibit that match."""
-    found = parts.exhibits[name].frame.to_dict("records")
-    return [row for row in found if all(row[field] == value for field, value in where.items())]
-
-
-def rules(parts: CapParts, key_name: str | None = None) -> set[str]:
-    """Give the rules that fail, of one key."""
-    return {
-        item.rule
-        for item in parts.findings
-        if item.status is Status.FAIL and key_name in (None, item.subject.key_name)
-    }
+from tests.unit.caps_kit import NOW, answer, key, material, rows, rules, spiky, steady
 
 
 @pytest.mark.parametrize(
@@ -198,53 +182,6 @@ def test_caps_over_the_budget_are_summed() -> None:
     assert whole["set_over_commit"] == Decimal("1.20")
 
 
-def test_the_limit_that_ends_first_stands_first() -> None:
-    """The effective quota is the least of balance, key and window."""
-    parts = size_caps(
-        material(
-            {"k": steady(10)},
-            keys=[key("k", "prod")],
-            key_state=[answer("k", "total", "500", "470"), answer("k", "7d", "5000", "3")],
-            balance=Decimal(2000),
-        )
-    )
-    first = parts.exhibits["clocks"].frame.iloc[0]
-    assert (first["what"], first["remaining_usd"]) == ("key cap", 30)
-    assert date(2026, 11, 26) <= first["runs_out_on"] <= date(2026, 11, 28)
-    assert "runs-out" in rules(parts, "k")
-
-
-def test_a_window_that_rolls_over_first_does_not_run_out() -> None:
-    """Ten USD a day under a cap of 100 a day never end, whatever is left in the hour before."""
-    state = [answer("k", "1d", "100", "60", reset_at=NOW + timedelta(hours=6))]
-    parts = size_caps(material({"k": steady(10)}, key_state=state))
-    (row,) = rows(parts, "clocks", window="1d")
-    assert row["runs_out_on"] is None
-    assert row["burn_rate"] == pytest.approx(0.6 / 0.75, abs=0.01)
-
-
-def test_a_window_asked_before_it_rolled_over_is_fresh() -> None:
-    """An old answer must not say that a window is used up."""
-    state = [answer("k", "1d", "12", "12", reset_at=NOW - timedelta(hours=1))]
-    parts = size_caps(material({"k": steady(3)}, key_state=state))
-    (row,) = rows(parts, "clocks", window="1d")
-    assert row["remaining_usd"] == 12
-
-
-@pytest.mark.parametrize(
-    ("early", "lead", "expected"),
-    [
-        pytest.param(date(2026, 12, 3), 3, date(2026, 11, 30), id="monday"),
-        pytest.param(date(2026, 12, 2), 3, date(2026, 11, 27), id="sunday-to-friday"),
-        pytest.param(date(2026, 12, 1), 3, date(2026, 11, 27), id="saturday-to-friday"),
-        pytest.param(date(2026, 11, 25), 3, date(2026, 11, 24), id="late-is-today"),
-    ],
-)
-def test_the_act_by_date_is_a_working_day(early: date, lead: int, expected: date) -> None:
-    """A top-up that is due on a Sunday is one that nobody makes."""
-    assert act_by(early, date(2026, 11, 24), lead) == expected
-
-
 def test_a_planned_event_raises_need_and_cap() -> None:
     """Three times the load for the whole month asks for three times the cap."""
     plan = {
@@ -272,62 +209,6 @@ def test_a_plan_without_a_factor_is_named() -> None:
     plan = {"start": NOW, "end": NOW + timedelta(days=2), "key_name": None, "factor": None}
     parts = size_caps(material({"k": steady()}, planned=[{**plan, "note": "load test"}]))
     assert any("load test" in gap for gap in parts.gaps)
-
-
-def test_balances_of_accounts_are_kept_apart_and_follow_the_ledger() -> None:
-    """The newest reading, the top-up after it, less what was billed since."""
-    reading = {"ts": NOW - timedelta(days=2), "kind": "reading", "currency": "USD"}
-    ledger = [
-        {**reading, "account": "", "amount": None, "balance": Decimal(100)},
-        {**reading, "account": "partner", "amount": None, "balance": Decimal(9)},
-        {
-            "ts": NOW - timedelta(days=1),
-            "kind": "top_up",
-            "currency": "USD",
-            "account": "",
-            "amount": Decimal(50),
-            "balance": None,
-        },
-    ]
-    made = material({"k": [24.0] * 20}, ledger=ledger)
-    made = type(made)(
-        **{
-            **{name: getattr(made, name) for name in made.__slots__},
-            "hourly": made.hourly.assign(account=""),
-            "daily": made.daily.assign(account=""),
-        }
-    )
-    told = dict(size_caps(made).summary)
-    assert told["Balance"].startswith("$102.00")
-    assert told["Balance partner"].startswith("$9.00")
-
-
-def test_a_live_balance_is_that_of_the_account_of_its_key() -> None:
-    """Answers name no account; the usage rows of the key do."""
-    made = material(
-        {"ours": steady(10), "theirs": steady(1, seed=6)},
-        key_state=[
-            {**answer("theirs", "7d", "90", "7"), "balance_usd": Decimal(20), "account": ""}
-        ],
-        ledger=[
-            {
-                "ts": NOW - timedelta(days=1),
-                "kind": "reading",
-                "currency": "USD",
-                "account": "",
-                "amount": None,
-                "balance": Decimal(500),
-            }
-        ],
-    )
-    accounts = {"ours": "", "theirs": "partner"}
-    whose = made.daily["key_name"].map(accounts)
-    values = {name: getattr(made, name) for name in made.__slots__}
-    told = dict(
-        size_caps(type(made)(**{**values, "daily": made.daily.assign(account=whose)})).summary
-    )
-    assert told["Balance partner"].startswith("$20.00")
-    assert told["Balance"].startswith("$49")
 
 
 def test_days_the_export_lacks_are_not_cheap_days() -> None:
