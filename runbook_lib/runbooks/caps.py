@@ -114,8 +114,12 @@ def _frames(store: "Store", span: Window, now: datetime, timezone: str) -> dict[
     near = Filter(window=Window(start=now - HOURS_BACK, end=now))
     tables = ("keys", "key_state", "ledger", "budget", "planned")
     return {
-        "daily": store.roll_up("usage", ["key_name"], grain="day", where=until, zone=timezone),
-        "hourly": store.roll_up("usage", ["key_name"], grain="hour", where=near, zone=timezone),
+        "daily": store.roll_up(
+            "usage", ["account", "key_name"], grain="day", where=until, zone=timezone
+        ),
+        "hourly": store.roll_up(
+            "usage", ["account", "key_name"], grain="hour", where=near, zone=timezone
+        ),
         **{name: store.table(name) for name in tables},
     }
 

@@ -70,6 +70,7 @@ def test_plain_papermill_gives_the_same_report(ran: dict, tmp_path: Path) -> Non
     assert report["findings"] == ran["findings"]
 
 
+@pytest.mark.long
 def test_plain_papermill_fails_on_an_error(tmp_path: Path) -> None:
     """A scheduler must see that nothing was answered."""
     out = tmp_path / "out.ipynb"

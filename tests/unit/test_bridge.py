@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runbook_lib.analysis.bridge import FACTORS, WEIGHTS, bridge, total
@@ -112,6 +112,7 @@ def _made(rows: list[tuple[object, ...]]) -> pd.DataFrame:
     return _frame(*([key, model, n, *tokens, usd] for key, model, n, tokens, usd in rows))
 
 
+@settings(max_examples=40)
 @given(_ROWS, _ROWS)
 def test_the_parts_add_up_and_the_other_way_round_flips_every_sign(
     old: list[tuple[object, ...]], new: list[tuple[object, ...]]

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runbook_lib.analysis import drill
@@ -44,6 +44,7 @@ def _rolled(lines: list[list[object]]) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=COLUMNS)
 
 
+@settings(max_examples=40)
 @given(_LINES, st.sampled_from(drill.BY), st.integers(1, 4))
 def test_what_is_shown_adds_up_to_the_total(lines: list[list[object]], by: str, top: int) -> None:
     """A group that vanishes takes money with it, and nobody sees it go."""

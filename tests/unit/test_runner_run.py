@@ -154,7 +154,9 @@ cli.main()
 @pytest.mark.skipif(
     not hasattr(os, "mkfifo"), reason="the notebook says through a FIFO that it runs"
 )
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)]
+)
 def test_a_cancelled_run_ends_its_kernel(made, tmp_path: Path, number: int) -> None:  # noqa: F811
     """Exit 130, nothing written, and no process left that keeps on reading."""
     fifo = tmp_path / "fifo"

@@ -43,7 +43,14 @@ def week(sample: Store) -> Report:
     return drill_down(sample)
 
 
-@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/St_Johns"])
+@pytest.mark.parametrize(
+    "zone",
+    [
+        pytest.param("UTC", marks=pytest.mark.long),
+        pytest.param("Asia/Kolkata", marks=pytest.mark.long),
+        "America/St_Johns",
+    ],
+)
 def test_every_table_adds_up_to_the_rows(sample: Store, zone: str) -> None:
     """Whatever the zone: sum of the rows, of the days, of the names, of the bridge."""
     report = drill_down(sample, timezone=zone, by="environment")

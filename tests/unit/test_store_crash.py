@@ -101,7 +101,13 @@ def test_what_a_crash_left_is_swept(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("step", [1, 3, 5, 7, 9, 11, 12, 13, 14, 15, 17, 19, 20, 99])
+@pytest.mark.parametrize(
+    "step",
+    [
+        *(pytest.param(step, marks=pytest.mark.long) for step in (1, 5, 9, 12, 14, 17, 20)),
+        *(3, 7, 11, 13, 15, 19, 99),
+    ],
+)
 def test_a_killed_writer_leaves_the_old_state_or_the_new(tmp_path: Path, step: int) -> None:
     """Killed at whatever step: nothing half, and the next writer goes on at once."""
     store = kit.lake(tmp_path, kit.as_list(OLD))

@@ -284,7 +284,9 @@ def test_a_log_that_repeats_its_lines_counts_them_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "seed", [0, pytest.param(1, marks=pytest.mark.long), pytest.param(2, marks=pytest.mark.long)]
+)
 def test_the_recorded_folder_has_its_totals_in_any_order(
     gateway: Path, tmp_path: Path, seed: int
 ) -> None:
