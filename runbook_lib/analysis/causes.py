@@ -14,6 +14,7 @@ import pandas as pd
 from runbook_lib.analysis.diagnosis import Attempt, Diagnosis, cite, from_answer, none_or, settled
 from runbook_lib.analysis.episodes import Episode, episode_of
 from runbook_lib.analysis.material import SLOT_WAIT_S, Material, each
+from runbook_lib.analysis.words import counted
 from runbook_lib.findings import Grade, Join
 
 TIMEOUT_WORDS = ("timeout", "timedout", "deadline")
@@ -234,7 +235,7 @@ def waited_for_a_slot(attempt: Attempt, base: Diagnosis, material: Material) -> 
         base,
         "user_concurrency_limit",
         grade=Grade.LIKELY,
-        reason=f"{len(queue)} calls of the same key waited for a slot at that time",
+        reason=f"{counted(len(queue), 'call')} of the same key waited for a slot at that time",
         evidence=[cite(first, "duration_ms", first.duration_ms, join=Join.WINDOW)],
     )
 

@@ -13,6 +13,7 @@ import pandas as pd
 from runbook_lib.analysis.diagnosis import Diagnosis, cite, none_or, settled
 from runbook_lib.analysis.joins import start_match
 from runbook_lib.analysis.material import FAILED, Material
+from runbook_lib.analysis.words import counted
 from runbook_lib.findings import Evidence, Grade, Join
 
 BUSY_PER_MINUTE = 10
@@ -57,8 +58,8 @@ def fallback(attempt: Any, base: Diagnosis, material: Material) -> Diagnosis | N
         "client_fallback",
         grade=Grade.CONFIRMED,
         domain="upstream" if last.upstream else None,
-        reason=f"{len(before)} attempts of this call on {last.model} had failed, the last with "
-        f"{none_or(last.status, int) or 'no answer'}; then {attempt.model} answered",
+        reason=f"{counted(len(before), 'attempt')} of this call on {last.model} had failed, the "
+        f"last with {none_or(last.status, int) or 'no answer'}; then {attempt.model} answered",
         evidence=[cite(last, "status", last.status)],
     )
 
@@ -192,7 +193,8 @@ def _stranger(row: Any, base: Diagnosis, logged: pd.DataFrame) -> Diagnosis:
         if value is not None and value not in set(logged[name].dropna()):
             strange.append((name, f"{words} {value}"))
     seen = " and ".join(words for _, words in strange)
-    reason = f"{len(logged)} rows of this key are logged by its services, this one is not; " + (
+    rows = counted(len(logged), "row")
+    reason = f"of this key {rows} can be found in the logs of its services, this one not; " + (
         f"its {seen} is that of no logged row" if strange else "address and agent are known ones"
     )
     evidence = [

@@ -116,7 +116,7 @@ def _findings(report: findings.Report, zone: ZoneInfo) -> str:
     if told:
         shown += _table("What was found, worst first", told[:MOST_FINDINGS], zone, report)
     if told[MOST_FINDINGS:]:
-        summary = f"The other {len(told) - MOST_FINDINGS} findings"
+        summary = f"Further findings ({len(told) - MOST_FINDINGS})"
         shown += markup.details(summary, _table(summary, told[MOST_FINDINGS:], zone, report))
     if fine:
         summary = f"Checked and fine ({len(fine)})"

@@ -79,15 +79,19 @@ def _told(line: Any, zone: ZoneInfo, now: datetime | None) -> str:
     ends = [clock.clock_time(at, zone) for at in (line.first_at, line.last_at) if at]
     span = f", {' to '.join(ends)}" if ends else ""
     age = f", {_age(line, now)} old" if now and line.last_at else ""
-    return f"{line.table}: {line.rows:,} rows ({line.repeated:,} repeated){span}{age}"
+    rows = "row" if line.rows == 1 else "rows"
+    return f"{line.table}: {line.rows:,} {rows} ({line.repeated:,} repeated){span}{age}"
 
 
 def _rejected(card: Card) -> list[str]:
     if not card.rejected:
         return ["No record was rejected."]
-    return [f"{count:,} records rejected: {reason}." for reason, count in card.rejected.items()]
+    return [
+        f"{count:,} record{'s' if count != 1 else ''} rejected: {reason}."
+        for reason, count in card.rejected.items()
+    ]
 
 
 def _notes(card: Card) -> list[str]:
     left = len(card.notes) - MOST_NOTES
-    return [*card.notes[:MOST_NOTES], *([f"and {left} more notes"] if left > 0 else [])]
+    return [*card.notes[:MOST_NOTES], *([f"and {left} more"] if left > 0 else [])]

@@ -185,8 +185,8 @@ class _Reader:
             self.stage.notes.extend(self.guessed.notes)
         if self.rows.unknown_input:
             self.stage.notes.append(
-                f"{self.rows.unknown_input} rows have no input_tokens: the log does not tell how "
-                "many of them were cached; the number as logged is in extra"
+                f"input_tokens is unknown where the log does not tell how many of them were cached "
+                f"(rows: {self.rows.unknown_input:,}); the number as logged is in extra"
             )
         return self.stage.finish(field_map=self.guessed.shown if self.guessed else None)
 

@@ -116,7 +116,6 @@ def _gaps(slots: Sequence[int]) -> list[str]:
     length, before = max(quiet, key=lambda item: (item[0], -item[1]))
     start = _EPOCH + _SLOT * (before + 1)
     hours = sum(item[0] for item in quiet) / 4
-    return [
-        f"has {len(quiet)} spans of an hour or more without a row, {hours:g} h in all; the longest"
-        f" begins at {start:%Y-%m-%d %H:%M} UTC and lasts {length / 4:g} h"
-    ]
+    all_ = f"{len(quiet)} spans of an hour or more without a row, {hours:g} h in all; the longest"
+    told = all_ if len(quiet) > 1 else "a span without a row that"
+    return [f"has {told} begins at {start:%Y-%m-%d %H:%M} UTC and lasts {length / 4:g} h"]

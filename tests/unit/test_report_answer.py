@@ -94,7 +94,7 @@ def test_many_findings_are_folded_and_all_there() -> None:
     made = made_report.report()
     many = [replace(made.findings[0], title=f"Finding {at}") for at in range(30)]
     html = answer.html(replace(made, findings=many))
-    assert "The other 18 findings" in _text(html)
+    assert "Further findings (18)" in _text(html)
     assert all(f"Finding {at}" in html for at in range(30))
 
 
