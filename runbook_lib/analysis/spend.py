@@ -11,6 +11,9 @@ import pandas as pd
 from runbook_lib import clock, money
 from runbook_lib.analysis import bridge, drill, ledgers, lost, priced, spend_causes
 from runbook_lib.analysis import spend_findings as found
+from runbook_lib.analysis.caps import MonthEnd
+from runbook_lib.analysis.caps.against import overrun
+from runbook_lib.analysis.caps.shown import month_frame
 from runbook_lib.analysis.material import Material
 from runbook_lib.analysis.rules import worst_first
 from runbook_lib.analysis.spend_losses import of_losses
@@ -18,6 +21,9 @@ from runbook_lib.analysis.spikes import Spikes
 from runbook_lib.clock import Window
 from runbook_lib.findings import Coverage, Exhibit, Grade, NextSteps, Report, Verdict
 from runbook_lib.pricing import LIST_DATE, PriceList
+
+OVER_RISK = 0.05
+"""Odds of passing the budget of the month up to which nothing is said."""
 
 SPIKES = [
     *("event", "status", "repeat_of", "key_name", "model", "grain", "start", "end"),
@@ -43,6 +49,7 @@ class Spent:
         material: Attempts and rows of the window; None where there is no log, or too much.
         strip: Hours of the key with the dearest spike, with its band; empty for none.
         keys, ledger: The optional tables.
+        month: How the month of `now` ends, over all keys; None where a filter is set.
         notes: What could not be looked at.
     """
 
@@ -69,6 +76,7 @@ class Spent:
     strip: pd.DataFrame
     keys: pd.DataFrame
     ledger: pd.DataFrame
+    month: MonthEnd | None
     prices: PriceList
     timezone: str = "UTC"
     notes: Sequence[str] = field(default=())
@@ -112,6 +120,7 @@ def drilled(spent: Spent) -> Report:
             *found.of_gaps(gaps),
             *found.of_balance(stepped),
             *found.of_owners(spent.rolled, spent.keys),
+            *(overrun(spent.month, OVER_RISK) if spent.month is not None else ()),
         ]
     )
     whole = money.total(spent.rolled["cost_usd"].dropna())
@@ -203,8 +212,15 @@ def _summary(spent: Spent, whole: Decimal, check: pd.DataFrame) -> list[tuple[st
     unknown = int(check.loc[check["verdict"] == "no cost", "requests"].sum())
     if unknown:
         told.append(("Without a cost", f"{unknown:,} requests, in no total"))
+    if spent.month is not None and spent.month.p50 is not None:
+        told.append((f"{spent.month.month} ends at", _ends(spent.month)))
     told.append(("Prices", f"list of {LIST_DATE}, prices.csv before it"))
     return told
+
+
+def _ends(end: MonthEnd) -> str:
+    budget = f", budget {money.usd(end.budget)}" if end.budget is not None else ""
+    return f"{money.usd(end.p50)} ({money.usd(end.p10)} to {money.usd(end.p90)}){budget}"
 
 
 def _join_rate(sides: pd.DataFrame) -> float | None:
@@ -236,6 +252,7 @@ def _exhibits(
         _exhibit("first_seen", "New on a key", spent.news),
         _exhibit("prices", "Billed against tokens × price", check),
         _exhibit("balance", "Balance against usage rows", stepped),
+        *_month(spent.month),
         Exhibit(
             name="rows",
             title="The dearest rows behind it",
@@ -246,6 +263,13 @@ def _exhibits(
         ),
     ]
     return {item.name: item for item in made}
+
+
+def _month(end: MonthEnd | None) -> list[Exhibit]:
+    if end is None:
+        return []
+    note = end.reason or "Spent to date and the forecast of the days to come, against the budget."
+    return [_exhibit("month_end", f"How {end.month} ends", month_frame(end), note=note)]
 
 
 def _split(

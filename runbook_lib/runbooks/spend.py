@@ -10,6 +10,7 @@ import pandas as pd
 
 from runbook_lib import clock, report
 from runbook_lib.analysis import drill, spend
+from runbook_lib.analysis.caps import MonthEnd, month_end
 from runbook_lib.analysis.material import Material
 from runbook_lib.analysis.spikes import expected_band, find_spikes, first_seen
 from runbook_lib.clock import Window
@@ -196,6 +197,7 @@ def _asked(
         material=material,
         keys=store.table("keys"),
         ledger=store.table("ledger"),
+        month=None if equals else _month(store, span, now, timezone),
         prices=price_list(store.table("prices")),
         timezone=timezone,
         notes=notes,
@@ -242,6 +244,17 @@ def _news(
     ]
     filled = [part for part in parts if len(part)] or parts[:1]
     return first_seen(pd.concat(filled), now=window.end, window=window)
+
+
+def _month(store: "Store", span: Window, now: datetime, timezone: str) -> MonthEnd:
+    """How the month of *now* ends, against the rows of its budget in USD."""
+    until = Filter(window=Window(start=min(span.start, now), end=now))
+    daily = store.roll_up("usage", [], grain="day", where=until, zone=timezone)
+    month = f"{now.astimezone(clock.zone(timezone)):%Y-%m}"
+    rows = store.table("budget")
+    mine = rows[(rows["month"] == month) & rows["key_name"].isna()]
+    whole = len(mine) > 0 and bool((mine["currency"].fillna("USD") == "USD").all())
+    return month_end(daily, sum(mine["amount"]) if whole else None, now, timezone=timezone)
 
 
 def _past(

@@ -288,7 +288,15 @@ def _left(row: dict[Any, Any]) -> str:
 
 
 def overrun(end: MonthEnd, risk: float) -> Iterator[Finding]:
-    """Tell that the month passes its budget, with its odds and its day."""
+    """Tell that the month passes its budget, with its odds and its day.
+
+    Args:
+        end: How the month ends.
+        risk: Odds up to which nothing is said.
+
+    Returns:
+        One finding, or none.
+    """
     if end.odds_over is None or end.budget is None or end.odds_over <= max(risk, MORE_ODDS):
         return
     day = end.over_on or end.over_early

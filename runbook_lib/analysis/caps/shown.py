@@ -60,7 +60,7 @@ def _frames(work: Worked) -> dict[str, pd.DataFrame]:
         "curves": exhibits.curves_table(material, keys, held),
         "fan": exhibits.fan_table(whole_views(material, held), held, today),
         "backtest": summed(work.tests),
-        "month_end": _month_frame(work.end),
+        "month_end": month_frame(work.end),
     }
 
 
@@ -97,7 +97,16 @@ def _tests(held: Held, tests: Sequence[Tried]) -> dict[tuple[str, str], tuple[in
     return found
 
 
-def _month_frame(end: MonthEnd) -> pd.DataFrame:
+def month_frame(end: MonthEnd) -> pd.DataFrame:
+    """Give the end of a month as one row, an amount a column that ends in `_usd`.
+
+    Args:
+        end: As `month_end` gives it.
+
+    Returns:
+        One row: `month`, `to_date_usd`, `days_left`, `p10_usd`, `p50_usd`, `p90_usd`, `budget_usd`
+        (Decimal USD), `odds_over`, `over_on`, `over_early` (dates), `reason`; None where unknown.
+    """
     names = [
         *("month", "to_date", "days_left", "p10", "p50", "p90", "budget", "odds_over"),
         *("over_on", "over_early", "reason"),
