@@ -164,11 +164,8 @@ def _asked(
 ) -> spend.Spent:
     by, top, floor_usd = shape
     key_name, model = names
-    equals: dict[str, Sequence[str]] = {}
-    if key_name:
-        equals["key_name"] = [key_name]
-    if model:
-        equals["model"] = [model]
+    given = (("key_name", key_name), ("model", model))
+    equals: dict[str, Sequence[str]] = {column: [name] for column, name in given if name}
     inside = Filter(window=window, equals=equals)
     rolled = store.roll_up("usage", SPLIT, grain="hour", where=inside, zone=timezone)
     earlier = rolled.iloc[:0]
