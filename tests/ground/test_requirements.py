@@ -15,6 +15,7 @@ FILES = [
     "tests/requirements.txt",
     "tests/requirements-langchain.txt",
     "tests/requirements-litellm.txt",
+    "tests/requirements-llmock.txt",
 ]
 PYTHONS = ["3.11", "3.12", "3.13"]
 

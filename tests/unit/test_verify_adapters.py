@@ -1,20 +1,15 @@
 """Ready clients: each speaks what it says, both ways, whole and streamed, with its own habits."""
 
-import fcntl
-import hashlib
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from elsewhere_kit import ROOT, python_of
 from engine_kit import Cell, Ending, Role, cell, several, statuses, step
 
 from runbook_lib.verify import client
 from runbook_lib.verify.client import ADAPTERS, ClientSpec
 from runbook_lib.verify.play import MODELS, find_client
 
-ROOT = Path(__file__).parents[2]
 PATHS = {
     "openai": "/v1/chat/completions",
     "responses": "/v1/responses",
@@ -118,38 +113,8 @@ def test_the_reference_client_falls_back() -> None:
 @pytest.fixture(scope="module", params=ELSEWHERE)
 def elsewhere(request: pytest.FixtureRequest) -> str:
     """The Python of an environment that holds the current version of one of them."""
-    name = request.param
-    pins = ROOT / "tests" / f"requirements-{name}.txt"
-    folder = ROOT / f".venv-{name}"
-    digest = hashlib.sha256(pins.read_bytes() + sys.version.encode()).hexdigest()
-    lock = ROOT / f".venv-{name}.lock"
-    with lock.open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        ready = folder / ".ready"
-        if not ready.is_file() or ready.read_text() != digest:
-            _build(folder, pins)
-            ready.write_text(digest)
-    lock.unlink(missing_ok=True)
-    return name
-
-
-def _build(folder: Path, pins: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    python = str(folder / "bin" / "python")
-    uv = shutil.which("uv")
-    ways = [
-        [sys.executable, "-m", "venv", str(folder)],
-        [python, "-m", "pip", "install", "--quiet", "-r", str(pins)],
-    ]
-    if uv is not None and subprocess.run([uv, "--version"], check=False).returncode == 0:
-        ways = [
-            [uv, "venv", "--quiet", "--python", sys.executable, str(folder)],
-            [uv, "pip", "install", "--quiet", "--python", python, "-r", str(pins)],
-        ]
-    for words in ways:
-        ran = subprocess.run(words, capture_output=True, text=True, check=False)
-        if ran.returncode:
-            pytest.fail(f"{' '.join(words[:4])} … failed: {ran.stderr[-400:]}", pytrace=False)
+    python_of(request.param)
+    return request.param
 
 
 @pytest.fixture
