@@ -107,3 +107,21 @@ def _wait(server: subprocess.Popen, address: str) -> None:
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as held:
         return int(held.getsockname()[1])
+
+
+def fits_any_width(page_path: Path, chromium: str) -> None:
+    """Open a page from the disk, wide and as a phone does: it loads nothing, and nothing is cut."""
+    from playwright.sync_api import sync_playwright
+
+    asked, said = [], []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        for width in (1280, 400):
+            page = browser.new_page(viewport={"width": width, "height": 900})
+            page.on("request", lambda request: asked.append(request.url[:60]))
+            page.on("console", lambda message: said.append(message.text))
+            page.goto(page_path.as_uri())
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+        browser.close()
+    assert [one for one in asked if not one.startswith(("file:", "data:"))] == []
+    assert said == []
