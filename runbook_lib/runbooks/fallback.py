@@ -191,6 +191,15 @@ def _audited(
     return made
 
 
+def _pair_table(audited: Sequence[audits.Audited]) -> Exhibit:
+    """The audit of all pairs, as wide as a page; one pair stands in the title."""
+    made = audits.exhibit(audited)
+    told = ["check", "result", "grade", "what", "missing", "evidence"]
+    if len(audited) == 1:
+        return replace(made, title=f"{made.title} {audited[0].pair.title}", frame=made.frame[told])
+    return replace(made, frame=made.frame[["fallback", *told]])
+
+
 def _both(material: audits.PairMaterial, probes: Probed) -> pd.DataFrame:
     parts = [part for part in (material.key_state, probes.key_state) if len(part)]
     return pd.concat(parts, ignore_index=True) if parts else material.key_state
@@ -218,7 +227,7 @@ def _report(
             domain=None if verified.cause == "client_passes" else "caller",
         ),
         findings=findings,
-        exhibits={**_exhibits(verified), "pair_audit": audits.exhibit(audited), **told},
+        exhibits={**_exhibits(verified), "pair_audit": _pair_table(audited), **told},
         next_steps=NextSteps(steps=verified.next_steps),
         summary=_summary(verified, log, depth),
         attachments=(Attachment(name="junit.xml", text=verified.junit),),
