@@ -15,7 +15,7 @@ from runbook_lib.findings import REPORT_MIME
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "notebooks" / "incident_triage.ipynb"
 SCENARIOS = {one.name: one for one in sandbox.SCENARIOS}
-SHORT = ("cap-reached", "key-revoked")
+SHORT = ("cap-reached",)
 
 
 def _command(*words: str | Path) -> subprocess.CompletedProcess:
