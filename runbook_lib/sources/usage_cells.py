@@ -48,7 +48,9 @@ _PLAIN_COUNT = re.compile(r"\d{1,18}", re.ASCII)
 _PLAIN_LENGTH = re.compile(r"\d{1,11}", re.ASCII)
 _SPACE = str.maketrans("", "", "\u00a0\u202f \t")
 _LARGEST_COUNT = 2**63 - 1
-_LARGEST_MS = 1e12
+LARGEST_MS = 10**12
+"""Longest length of time that can be, in milliseconds: some thirty years."""
+
 _REMEMBERED = 4096
 EARLIEST, LATEST = 946_684_800_000_000, 4_102_444_800_000_000
 """Instants that can be, in microseconds since 1970: the years 2000 to 2099."""
@@ -152,7 +154,7 @@ def length_ms(cell: str, *, comma: bool) -> float | None:
         exact = Decimal(plain) * _TIME_UNITS[match[2] if match else ""]
     except InvalidOperation:
         raise RecordError("length of time that is no number") from None
-    if not exact.is_finite() or not 0 <= exact <= _LARGEST_MS:
+    if not exact.is_finite() or not 0 <= exact <= LARGEST_MS:
         raise RecordError("length of time that cannot be")
     return float(exact)
 

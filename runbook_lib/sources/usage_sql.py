@@ -243,7 +243,8 @@ def _odd(name: str, cell: str, offset: str) -> str:
         formed = f"{cell} LIKE {quoted(_TIME + offset)} AND {cell} NOT LIKE {quoted(_MIDNIGHT)}"
         return f"ts IS NULL OR NOT ({formed}) OR ts < {_FIRST} OR ts >= {_LAST}"
     if kind in ("int", "real"):
-        return f"coalesce(CAST({name} AS VARCHAR) <> {cell}, {cell} <> '') OR {name} < 0"
+        plain = f"coalesce(CAST({name} AS VARCHAR) <> {cell}, {cell} <> '') OR {name} < 0"
+        return plain if kind == "int" else f"{plain} OR {name} > {usage_cells.LARGEST_MS}"
     if kind == "money":
         return f"coalesce(NOT starts_with(CAST({name} AS VARCHAR), {cell}), {cell} <> '')"
     if name == "request_id":

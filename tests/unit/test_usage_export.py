@@ -184,6 +184,7 @@ def test_a_cell_is_read_exactly(
         pytest.param("Input Tokens", "1_0", "no number", id="count with underscore"),
         pytest.param("Duration (ms)", "-5", "cannot be", id="negative length"),
         pytest.param("Duration (ms)", "inf", "", id="infinite length"),
+        pytest.param("Duration (ms)", str(10**18), "cannot be", id="length of ages"),
         pytest.param("Time", "", "time", id="no time"),
         pytest.param("Time", "2026-11-24", "time", id="a day"),
         pytest.param("Time", "2026-11-24T13:43:02", "without an offset", id="no offset"),

@@ -276,6 +276,7 @@ def test_a_plain_export_is_read_by_the_engine(tmp_path: Path) -> None:
         pytest.param({"Billed Cost": "0.001229"}, id="short-cost"),
         pytest.param({"Input Tokens": "1,234"}, id="thousands"),
         pytest.param({"Input Tokens": "x"}, id="refused"),
+        pytest.param({"Duration (ms)": str(10**18)}, id="longer-than-can-be"),
         pytest.param({"Time": "2026-11-24T05:43:02Z"}, id="other-offset"),
         pytest.param({"Model": "a model of " + "sk-" + "CANARY0123456789"}, id="secret"),
         pytest.param({"API Key Name": "a,b"}, id="quoted"),
