@@ -40,6 +40,11 @@ def total(amounts: Iterable[Decimal | None]) -> Decimal:
     return sum((amount for amount in amounts if amount is not None), ZERO)
 
 
+def or_zero(value: object) -> Decimal:
+    """Give an amount of a frame; what is unknown there, in any form, adds nothing."""
+    return value if isinstance(value, Decimal) else ZERO
+
+
 def rounded(amount: Decimal, decimals: int = 8) -> Decimal:
     """Round half up to *decimals*, the form two exports of one row share."""
     return amount.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_UP)

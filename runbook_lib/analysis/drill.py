@@ -62,7 +62,7 @@ def split(rolled: "pd.DataFrame", by: str, *, top: int) -> "pd.DataFrame":
     """Sum a roll-up by one column: the dearest names, and the rest as one line.
 
     Args:
-        rolled: Roll-up; reads `SUMS`, `unpriced` (rows without a known cost) and *by*.
+        rolled: Roll-up; reads `SUMS` and *by*.
         by: Column to split by.
         top: Names shown, from 1; the others are one line, `OTHER`.
 
@@ -112,12 +112,8 @@ def summed(rolled: "pd.DataFrame", keys: Sequence[str]) -> "pd.DataFrame":
     made = filled.groupby(list(keys), dropna=False, sort=True, as_index=False)[present].sum()
     whole = [name for name in present if name != "cost_usd"]
     made[whole] = made[whole].astype("int64")
-    made["cost_usd"] = made["cost_usd"].astype(object).map(_amount)
+    made["cost_usd"] = made["cost_usd"].astype(object).map(money.or_zero)
     return made
-
-
-def _amount(value: object) -> Decimal:
-    return value if isinstance(value, Decimal) else money.ZERO
 
 
 def with_units(sums: "pd.DataFrame") -> "pd.DataFrame":
@@ -187,7 +183,7 @@ def by_weekday(rolled: "pd.DataFrame") -> "pd.DataFrame":
     places = pd.MultiIndex.from_product([range(7), range(24)], names=["weekday", "hour"])
     made = sums[["requests", "cost_usd"]].reindex(places).reset_index()
     made["requests"] = made["requests"].fillna(0).astype("int64")
-    made["cost_usd"] = made["cost_usd"].map(_amount)
+    made["cost_usd"] = made["cost_usd"].map(money.or_zero)
     made["weekday"] = made["weekday"].map(dict(enumerate(WEEKDAYS)))
     return made
 

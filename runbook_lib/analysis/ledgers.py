@@ -48,7 +48,7 @@ def _of_account(
     added = money.ZERO
     for row in rows:
         if last is not None and row["kind"] != "reading":
-            added += _amount(row["amount"])
+            added += money.or_zero(row["amount"])
         if not isinstance(row["balance"], Decimal):
             continue
         if last is not None:
@@ -59,10 +59,6 @@ def _of_account(
             found.append(step)
         last, added = row, money.ZERO
     return found
-
-
-def _amount(value: object) -> Decimal:
-    return value if isinstance(value, Decimal) else money.ZERO
 
 
 def _between(billed: "pd.DataFrame", start: Any, end: Any) -> tuple[Decimal, Decimal]:

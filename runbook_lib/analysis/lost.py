@@ -24,6 +24,9 @@ SLICE_S = 10
 
 Weights = Mapping[str, Mapping[str, float]]
 
+Loops = Mapping[tuple[Any, Any, Any], tuple[float, float]]
+"""Key, service and minute of a loop → share of its calls that are usual, least rate of one."""
+
 KINDS = {
     "unlogged_use": "used by somebody who does not log: a leaked key, or a service without a log",
     "client_timeout": "the client gave up before the answer; the gateway finished and billed it",
@@ -79,11 +82,13 @@ def lost_money(
 
     Source: contract §3.3, §5, §6 (M).
     """
-    attempts, rows = _inside(_tagged(material), within), _inside(_unlogged(material), within)
-    lines = [
-        *_lines_of_attempts(attempts, material, weights or {}),
-        *_lines_of_rows(rows),
-    ]
+    loops = _loop_minutes(material)
+    tagged = _tagged(material, loops)
+    attempts, rows = _inside(tagged, within), _inside(_unlogged(material), within)
+    known = _Known(
+        material=material, weights=weights or {}, loops=loops, costs=tagged["billed_usd"].to_dict()
+    )
+    lines = [*_lines_of_attempts(attempts, known), *_lines_of_rows(rows)]
     table = pd.DataFrame(sorted(lines, key=_dearest_first), columns=list(COLUMNS))
     return Lost(table=table, attempts=attempts, rows=rows)
 
@@ -104,14 +109,24 @@ def _dearest_first(line: Any) -> tuple[Any, ...]:
 # Attempts -----------------------------------------------------------------------------------------
 
 
-def _tagged(material: Material) -> pd.DataFrame:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What bounds are made of: the loops, and what every attempt was billed, by its place."""
+
+    material: Material
+    weights: Weights
+    loops: Loops
+    costs: Mapping[Any, Decimal]
+
+
+def _tagged(material: Material, loops: Loops) -> pd.DataFrame:
     """Give every attempt its kind and what was billed for it."""
     frame = material.attempts.copy()
     place = frame["client_request_id"].map(material.billed).fillna(-1).astype("int64")
     costs = [*material.rows["cost_usd"], None]
     frame["billed_at"] = place
-    known = [cost if isinstance(cost := costs[at], Decimal) else money.ZERO for at in place]
-    frame["billed_usd"] = pd.Series(known, index=frame.index, dtype=object)
+    billed = [money.or_zero(costs[at]) for at in place]
+    frame["billed_usd"] = pd.Series(billed, index=frame.index, dtype=object)
     ok = frame["outcome"] == "ok"
     rules = (
         ("retried_refusal", _retried(frame)),
@@ -119,7 +134,7 @@ def _tagged(material: Material) -> pd.DataFrame:
         ("client_abandoned_stream", (frame["outcome"] == "abandoned") & (place >= 0)),
         ("client_fallback", ok & _fell_back(frame)),
         ("duplicate_send", ok & frame.index.isin(material.twins)),
-        ("runaway_loop", ok & _looping(frame, material)),
+        ("runaway_loop", ok & _looping(frame, loops)),
         ("model_alias", ok & _aliased(frame)),
     )
     kind = np.full(len(frame), "", dtype=object)
@@ -146,13 +161,12 @@ def _fell_back(frame: pd.DataFrame) -> "pd.Series[bool]":
     return frame["call_id"].notna() & ((earlier - same) > 0)
 
 
-def _looping(frame: pd.DataFrame, material: Material) -> "pd.Series[bool]":
+def _looping(frame: pd.DataFrame, minutes: Loops) -> "pd.Series[bool]":
     """Attempts in the minutes of a loop, cut where it begins and ends.
 
     A slice of ten seconds belongs to it when it holds half its share of the least rate of a loop:
     it covers the slices at its ends in part.
     """
-    minutes = _loop_minutes(material)
     pairs = list(zip(frame["key_name"], frame["service"], frame["ts"].dt.floor("min"), strict=True))
     inside = pd.Series([pair in minutes for pair in pairs], index=frame.index, dtype=bool)
     held = frame[inside]
@@ -163,8 +177,8 @@ def _looping(frame: pd.DataFrame, material: Material) -> "pd.Series[bool]":
     return inside
 
 
-def _loop_minutes(material: Material) -> dict[tuple[Any, Any, Any], tuple[float, float]]:
-    """Key, service and minute of a loop → share of its calls that are usual, least rate of one."""
+def _loop_minutes(material: Material) -> Loops:
+    """Find the minutes of loops."""
     found = {}
     for (key, service), (usual, minutes) in material.rates.items():
         least = max(LOOP_PER_MINUTE, LOOP_FACTOR * max(usual, 1.0))
@@ -183,13 +197,13 @@ def _aliased(frame: pd.DataFrame) -> "pd.Series[bool]":
     return pd.Series([other[pair] for pair in pairs], index=frame.index, dtype=bool)
 
 
-def _lines_of_attempts(frame: pd.DataFrame, material: Material, weights: Weights) -> list[Any]:
+def _lines_of_attempts(frame: pd.DataFrame, known: _Known) -> list[Any]:
     lines = []
     held = frame[frame["kind"] != ""]
     by = ["kind", "key_name", "service", "model"]
     for (kind, key, service, model), group in held.groupby(by, dropna=False, sort=True):
         billed = money.total(group["billed_usd"])
-        low, high = _bounds(str(kind), group, material, weights)
+        low, high = _bounds(str(kind), group, known)
         lines.append(
             (
                 kind,
@@ -211,40 +225,29 @@ def _names(*names: Any) -> list[str | None]:
     return [name if isinstance(name, str) else None for name in names]
 
 
-def _bounds(
-    kind: str, group: pd.DataFrame, material: Material, weights: Weights
-) -> tuple[Decimal | None, Decimal | None]:
+def _bounds(kind: str, group: pd.DataFrame, known: _Known) -> tuple[Decimal | None, Decimal | None]:
     """Least and most of what was billed for a group that bought nothing, or was too dear."""
     billed = money.total(group["billed_usd"])
     if kind == "duplicate_send":
-        return _of_twins(group, material)
+        return _of_twins(group, known)
     if kind == "runaway_loop":
-        return _above_usual(group, material), billed
+        return _above_usual(group, known.loops), billed
     if kind in ("client_fallback", "model_alias"):
-        extra = _dearer(kind, group, material, weights)
+        extra = _dearer(kind, group, known)
         return (extra, extra)
     return (money.ZERO, billed)
 
 
-def _of_twins(group: pd.DataFrame, material: Material) -> tuple[Decimal, Decimal]:
+def _of_twins(group: pd.DataFrame, known: _Known) -> tuple[Decimal, Decimal]:
     """Half of what the cheaper, or the dearer, of every pair cost: each pair is met twice."""
-    costs = dict(zip(material.attempts.index, _billed(material), strict=True))
     low = high = money.ZERO
     for place, cost in zip(group.index, group["billed_usd"], strict=True):
-        other = costs[material.twins[place]]
+        other = known.costs[known.material.twins[place]]
         low, high = low + min(cost, other), high + max(cost, other)
     return low / 2, high / 2
 
 
-def _billed(material: Material) -> list[Decimal]:
-    costs = [*material.rows["cost_usd"], money.ZERO]
-    ids = material.attempts["client_request_id"]
-    found = [costs[material.billed.get(name, -1) if isinstance(name, str) else -1] for name in ids]
-    return [cost if isinstance(cost, Decimal) else money.ZERO for cost in found]
-
-
-def _above_usual(group: pd.DataFrame, material: Material) -> Decimal:
-    usual = _loop_minutes(material)
+def _above_usual(group: pd.DataFrame, loops: Loops) -> Decimal:
     total = money.ZERO
     names = zip(
         group["key_name"],
@@ -254,13 +257,13 @@ def _above_usual(group: pd.DataFrame, material: Material) -> Decimal:
         strict=True,
     )
     for key, service, minute, cost in names:
-        total += cost * (1 - Decimal(repr(usual[key, service, minute][0])))
+        total += cost * (1 - Decimal(repr(loops[key, service, minute][0])))
     return money.rounded(total, money.SCALE)
 
 
-def _dearer(kind: str, group: pd.DataFrame, material: Material, weights: Weights) -> Decimal | None:
+def _dearer(kind: str, group: pd.DataFrame, known: _Known) -> Decimal | None:
     """What the answering model cost above the one asked first; None where a price is unknown."""
-    total = money.ZERO
+    material, weights, total = known.material, known.weights, money.ZERO
     for attempt in each(group):
         if attempt.billed_at < 0:
             continue

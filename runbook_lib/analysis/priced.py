@@ -129,7 +129,7 @@ def _judged(
     requests = int(row["requests"]) - lacking
     if requests <= 0:
         return
-    billed = row["cost_usd"] if isinstance(row["cost_usd"], Decimal) else money.ZERO
+    billed = money.or_zero(row["cost_usd"])
     tokens = Tokens(**{kind: _count(row[column]) for column, kind in KINDS.items()})
     factor = _factor(row["rate_multiplier"])
     cost = prices.cost(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from runbook_lib.analysis.material import Matched, Material
 from runbook_lib.clock import Window
 from runbook_lib.errors import InputError, MissingInputError, ParameterError
 from runbook_lib.findings import Report
-from runbook_lib.runbooks.shared import finished, held
+from runbook_lib.runbooks.shared import ORIGIN, finished, held
 from runbook_lib.schema import ROWS
 from runbook_lib.store import Filter, Found
 
@@ -44,9 +44,6 @@ MOST_KEYS = 30
 
 AFTERWARDS = timedelta(days=7)
 """How long after the window the end of a failure is looked for, by hour."""
-
-ORIGIN = ["account", "source_file", "row_number", "ts"]
-"""What tells a row from every other; two exports can be called the same, hence the time."""
 
 MINUTES_BY = (
     "key_name",
@@ -217,7 +214,42 @@ def _material(
     window = hit or Window(
         start=datetime(1970, 1, 1, tzinfo=UTC), end=datetime(1970, 1, 1, tzinfo=UTC)
     )
-    near, wide = _around(window, NEAR), _around(window, margin)
+    wide = _around(window, margin)
+    near = _near(store, window)
+    audit = store.table("audit")
+    return Material(
+        calls=_with(near.calls, found.calls),
+        usage=_with(near.usage, found.usage),
+        minutes=_by_minute(store, wide),
+        later=store.roll_up("calls", MINUTES_BY, grain="hour", where=Filter(window=_after(wide))),
+        matched=_matched(store, wide),
+        keys=store.table("keys"),
+        audit=audit,
+        refusals=store.table("refusals"),
+        key_state=store.table("key_state"),
+        window=wide,
+        data_end=pd.Timestamp(span.end) if (span := store.span("calls")) else None,
+        whole=near.whole,
+        notes=near.notes,
+        loaded=near.loaded,
+        key_ids=_key_ids(store, audit, wide, near.usage, found),
+        timezone=zone,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Near:
+    """Single rows around a window; see `Material` for `whole`, `notes` and `loaded`."""
+
+    calls: pd.DataFrame
+    usage: pd.DataFrame
+    loaded: Window
+    whole: bool
+    notes: tuple[str, ...]
+
+
+def _near(store: "Store", window: Window) -> _Near:
+    near = _around(window, NEAR)
     logged = Window(start=near.start - EARLIER, end=near.end)
     calls = store.rows("calls", Filter(window=logged), limit=MOST_NEAR, order="oldest")
     notes: tuple[str, ...] = ()
@@ -227,25 +259,13 @@ def _material(
         frame = store.rows("calls", failed, limit=MOST_NEAR, order="oldest").frame
         notes = ("too many attempts around the request: only failed ones were looked at singly",)
     usage = store.rows("usage", Filter(window=near), limit=MOST_NEAR, order="oldest")
-    audit = store.table("audit")
-    return Material(
-        calls=_with(frame, found.calls),
-        usage=_with(usage.frame, found.usage),
-        minutes=store.roll_up("calls", MINUTES_BY, grain="minute", where=Filter(window=wide)),
-        later=store.roll_up("calls", MINUTES_BY, grain="hour", where=Filter(window=_after(wide))),
-        matched=_matched(store, wide),
-        keys=store.table("keys"),
-        audit=audit,
-        refusals=store.table("refusals"),
-        key_state=store.table("key_state"),
-        window=wide,
-        data_end=pd.Timestamp(span.end) if (span := store.span("calls")) else None,
-        whole=not calls.left_out,
-        notes=notes,
-        loaded=logged,
-        key_ids=_key_ids(store, audit, wide, usage.frame, found),
-        timezone=zone,
+    return _Near(
+        calls=frame, usage=usage.frame, loaded=logged, whole=not calls.left_out, notes=notes
     )
+
+
+def _by_minute(store: "Store", window: Window) -> pd.DataFrame:
+    return store.roll_up("calls", MINUTES_BY, grain="minute", where=Filter(window=window))
 
 
 def _key_ids(
@@ -271,18 +291,33 @@ def _key_ids(
     return acts.names_of_keys(pd.concat(rows)) if rows else {}
 
 
-def around_all(store: "Store", *, margin: timedelta, window: Window | None = None) -> Material:
-    """Ask the store for everything of a window, such as a week, or of all it holds.
+def around_all(store: "Store", window: Window) -> Material:
+    """Ask the store for the attempts and rows of a window, such as a week.
 
     Args:
         store: The lake.
-        margin: How much further minutes are counted on either side.
-        window: The span; None for that of the data.
+        window: The span.
 
     Returns:
-        The material; `notes` say when there were too many attempts to look at singly.
+        The material of what was billed and tried; acts, refusals and what came later are left out.
+        `notes` say when there were too many attempts to look at singly.
     """
-    return _material(store, window or held(store), margin, _nothing(store))
+    wide, near = _around(window, timedelta(0)), _near(store, window)
+    minutes = _by_minute(store, wide)
+    return Material(
+        calls=near.calls,
+        usage=near.usage,
+        minutes=minutes,
+        later=minutes.iloc[:0],
+        keys=store.table("keys"),
+        audit=store.table("audit"),
+        refusals=store.table("refusals"),
+        key_state=store.table("key_state"),
+        window=wide,
+        whole=near.whole,
+        notes=near.notes,
+        loaded=near.loaded,
+    )
 
 
 def _matched(store: "Store", window: Window) -> Matched:

@@ -8,6 +8,7 @@ from runbook_lib.analysis import retries
 from runbook_lib.analysis.material import FAILED
 from runbook_lib.clock import Window
 from runbook_lib.pricing import price_list
+from runbook_lib.runbooks.shared import ORIGIN
 from runbook_lib.store import Filter
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ MOST_BILLED = 20_000
 
 MOST_PAIRS, EXAMPLES = 20, 3
 """Pairs of a model asked and another that answered of which attempts are cited, and how many."""
-
-_ORIGIN = ["account", "source_file", "row_number", "ts"]
 
 
 def logged(
@@ -69,7 +68,7 @@ def _calls(store: "Store", window: Window) -> tuple[pd.DataFrame, int]:
     ids = sorted(set(seen["call_id"].dropna()))
     whole = store.find(ids).calls.drop(columns="asked_id")
     both = pd.concat([part for part in (seen, whole) if len(part)] or [seen])
-    both = both.drop_duplicates(_ORIGIN, ignore_index=True)
+    both = both.drop_duplicates(ORIGIN, ignore_index=True)
     inside = both["ts"].between(window.start, window.end, inclusive="left")
     loaded = int((inside & both["outcome"].isin(FAILED)).sum())
     return both, max(0, failed.total - loaded)
@@ -94,7 +93,7 @@ def _usage(
         bare = [one.rpartition(":")[2] for one in near["request_id"].dropna()]
         held |= frozenset(store.find(sorted(bare)).calls["client_request_id"].dropna())
     both = pd.concat([part for part in rows if len(part)] or rows[:1])
-    return both.drop_duplicates(_ORIGIN, ignore_index=True), held
+    return both.drop_duplicates(ORIGIN, ignore_index=True), held
 
 
 def _examples(store: "Store", window: Window, days: pd.DataFrame) -> pd.DataFrame:

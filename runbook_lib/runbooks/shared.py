@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from runbook_lib.store import Store
 
 
+ORIGIN = ["account", "source_file", "row_number", "ts"]
+"""What tells a row from every other; two exports can be called the same, hence the time."""
+
+
 def finished(
     made: Report, store: "Store", parameters: dict[str, object], *, asked: Window | None = None
 ) -> Report:
@@ -41,7 +45,7 @@ def finished(
         inputs=store.intake.inputs,
         parameters=parameters,
         timezone=timezone,
-        now=time_of(store, str(parameters["now"]), clock.zone(timezone)),
+        now=time_of(store, str(parameters["now"]), place),
         sample_data=store.sample,
         coverage=_with_rejects(made.coverage, store),
     )

@@ -11,6 +11,7 @@ import pandas as pd
 from runbook_lib import clock, report
 from runbook_lib.analysis import drill, spend
 from runbook_lib.analysis.caps import MonthEnd, month_end
+from runbook_lib.analysis.caps.tiers import budget_of
 from runbook_lib.analysis.material import Material
 from runbook_lib.analysis.spikes import expected_band, find_spikes, first_seen
 from runbook_lib.clock import Window
@@ -23,8 +24,6 @@ from runbook_lib.store import Filter
 
 if TYPE_CHECKING:
     from runbook_lib.store import Store
-
-WEEK = timedelta(days=7)
 
 PAST = timedelta(days=70)
 """How far before the window the past of a key is read."""
@@ -248,10 +247,14 @@ def _month(store: "Store", span: Window, now: datetime, timezone: str) -> MonthE
     until = Filter(window=Window(start=min(span.start, now), end=now))
     daily = store.roll_up("usage", [], grain="day", where=until, zone=timezone)
     month = f"{now.astimezone(clock.zone(timezone)):%Y-%m}"
-    rows = store.table("budget")
-    mine = rows[(rows["month"] == month) & rows["key_name"].isna()]
-    whole = len(mine) > 0 and bool((mine["currency"].fillna("USD") == "USD").all())
-    return month_end(daily, sum(mine["amount"]) if whole else None, now, timezone=timezone)
+    budget = budget_of(store.table("budget"), month, _in_usd)
+    return month_end(daily, budget, now, timezone=timezone)
+
+
+def _in_usd(amount: object, currency: object) -> Decimal | None:
+    """An amount of the budget in USD; None for another currency, as no rate is given here."""
+    named = currency if isinstance(currency, str) else "USD"
+    return amount if named == "USD" and isinstance(amount, Decimal) else None
 
 
 def _past(
@@ -288,4 +291,4 @@ def _material(store: "Store", window: Window) -> tuple[Material | None, list[str
             f"{calls:,} attempts are too many to be looked through one by one; ask for a day, or "
             "for one key"
         ]
-    return around_all(store, margin=timedelta(0), window=window), []
+    return around_all(store, window), []

@@ -1,7 +1,7 @@
 """Lost money: each kind is found by its own signs, counted once, with honest bounds."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,13 @@ import pytest
 from made_material import attempt, billed, material
 
 from runbook_lib.analysis.lost import KINDS, Lost, lost_money
+from runbook_lib.clock import Window
 from runbook_lib.runbooks.incidents import around_all
 from runbook_lib.store import Store
 
 CENT = Decimal("0.01")
+ALL = Window(start=datetime(2026, 11, 24, tzinfo=UTC), end=datetime(2026, 11, 25, tzinfo=UTC))
+"""The day of the recorded run."""
 
 
 def answered(second: float, number: int, **rest: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -94,7 +97,7 @@ def test_without_a_log_nothing_is_claimed() -> None:
 @pytest.fixture(scope="module")
 def recorded(recorded_store: Store) -> Lost:
     """The whole recorded run."""
-    return lost_money(around_all(recorded_store, margin=timedelta(0)))
+    return lost_money(around_all(recorded_store, ALL))
 
 
 @pytest.mark.shared

@@ -1,6 +1,6 @@
 """The whole: caps against budget and balance, by environment, beside the seed's tiers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
 import pandas as pd
@@ -49,6 +49,27 @@ def defaults(
     return made
 
 
+def budget_of(
+    budget: pd.DataFrame, month: str, usd: Callable[[object, object], Decimal | None]
+) -> Decimal | None:
+    """Sum the budget of a month over all keys.
+
+    Args:
+        budget: Table `budget`: `month`, `key_name`, `amount`, `currency`.
+        month: The month, "2026-11".
+        usd: Gives an amount of a currency in USD, None where it cannot.
+
+    Returns:
+        USD; None where nothing is set.
+    """
+    if budget.empty:
+        return None
+    rows = budget[(budget["month"] == month) & budget["key_name"].isna()]
+    found = [usd(row["amount"], row["currency"]) for row in rows.to_dict("records")]
+    # A part of the budget would pass for the whole: one amount without a rate leaves it unknown.
+    return money.total(found) if found and None not in found else None
+
+
 def budget_usd(material: CapMaterial, environment: str = "") -> Decimal | None:
     """Give the month's budget in USD: the parameter, or the sum of `budget` rows of the month.
 
@@ -61,18 +82,10 @@ def budget_usd(material: CapMaterial, environment: str = "") -> Decimal | None:
     """
     if not environment and material.monthly_budget is not None:
         return material.usd(material.monthly_budget)
-    frame = material.budget
-    if frame.empty:
-        return None
-    month = f"{material.now:%Y-%m}"
-    rows = frame[(frame["month"] == month) & frame["key_name"].isna()]
-    found = [
-        material.usd(row["amount"], row["currency"])
-        for row in rows.to_dict("records")
-        if not environment or environment_of(row["environment"]) == environment
-    ]
-    # A part of the budget would pass for the whole: one amount without a rate leaves it unknown.
-    return money.total(found) if found and None not in found else None
+    rows = material.budget
+    if environment and len(rows):
+        rows = rows[[environment_of(name) == environment for name in rows["environment"]]]
+    return budget_of(rows, f"{material.now:%Y-%m}", material.usd)
 
 
 def set_month(caps: Sequence[Standing]) -> dict[str, Decimal]:
