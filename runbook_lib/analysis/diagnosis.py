@@ -94,6 +94,11 @@ def cite(attempt: Attempt, name: str, value: Any, *, join: Join = Join.ID) -> Ev
     )
 
 
+def rolled_up(table: str, name: str, value: object) -> Evidence:
+    """Point at a total, which has no single row."""
+    return Evidence(source=f"{table} (sum)", row=0, field=name, value=value, join=Join.NONE)
+
+
 def none_or(value: Any, kind: Callable[[Any], Any]) -> Any:
     """The value as *kind*, or None where it is any form of unknown."""
     return None if value is None or value is pd.NA or pd.isna(value) else kind(value)

@@ -16,9 +16,6 @@ from runbook_lib.analysis.material import FAILED, Material
 from runbook_lib.analysis.words import counted
 from runbook_lib.findings import Evidence, Grade, Join
 
-BUSY_PER_MINUTE = 10
-"""Above this rate equal inputs meet by chance, so twins must have equal outputs too."""
-
 LOOP_FACTOR, LOOP_PER_MINUTE = 5.0, 30
 """A loop calls at least this many times the key's usual rate, and at least this often."""
 

@@ -13,9 +13,9 @@ from typing import Any
 import pandas as pd
 
 from runbook_lib import clock, money, pricing, redact
-from runbook_lib.analysis.diagnosis import none_or
+from runbook_lib.analysis.diagnosis import none_or, rolled_up
 from runbook_lib.analysis.oddities import same_model
-from runbook_lib.analysis.pair_material import PairMaterial, cited, of_key, rolled_up
+from runbook_lib.analysis.pair_material import PairMaterial, cited, of_key
 from runbook_lib.analysis.words import counted
 from runbook_lib.findings import (
     Evidence,
@@ -101,6 +101,19 @@ def unknown(rule: str, asks: str, missing: str, **rest: Any) -> Check:
         title=f"{asks[0].upper()}{asks[1:].rstrip('?')}: not known without {missing}",
         missing=missing,
         **rest,
+    )
+
+
+def likely(rule: str, asks: str, title: str, cites: Sequence[Evidence]) -> Check:
+    """Make the check that passes by what the data show, as far as they go."""
+    return Check(
+        rule=rule,
+        asks=asks,
+        status=Status.PASS,
+        grade=Grade.LIKELY,
+        title=title,
+        evidence=cites,
+        mark="M",
     )
 
 

@@ -2,8 +2,9 @@
 
 import pandas as pd
 
+from runbook_lib.analysis.diagnosis import rolled_up
 from runbook_lib.analysis.pair_checks import Check, unknown
-from runbook_lib.analysis.pair_material import PairMaterial, cited, of_key, rolled_up
+from runbook_lib.analysis.pair_material import PairMaterial, cited, of_key
 from runbook_lib.analysis.retries_attempts import judged
 from runbook_lib.findings import Grade, Status
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from runbook_lib import clock
-from runbook_lib.analysis.diagnosis import none_or
+from runbook_lib.analysis.diagnosis import none_or, rolled_up
 from runbook_lib.analysis.oddities import same_model
 from runbook_lib.findings import Evidence, Join
 from runbook_lib.pricing import LIST, Cost, PriceList, Tokens
@@ -245,11 +245,6 @@ def cited(row: Any, name: str, *, join: Join = Join.ID) -> Evidence:
         value=shown,
         join=join,
     )
-
-
-def rolled_up(table: str, name: str, value: object) -> Evidence:
-    """Point at a total, which has no single row."""
-    return Evidence(source=f"{table} (sum)", row=0, field=name, value=value, join=Join.NONE)
 
 
 def tokens_of(rows: pd.DataFrame) -> Tokens:

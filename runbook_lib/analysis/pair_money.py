@@ -11,8 +11,8 @@ from decimal import Decimal
 import pandas as pd
 
 from runbook_lib import money, pricing
-from runbook_lib.analysis.diagnosis import none_or
-from runbook_lib.analysis.pair_checks import Check, unknown
+from runbook_lib.analysis.diagnosis import none_or, rolled_up
+from runbook_lib.analysis.pair_checks import Check, likely, unknown
 from runbook_lib.analysis.pair_limits import limits
 from runbook_lib.analysis.pair_load import (
     FEW_HOURS,
@@ -29,7 +29,6 @@ from runbook_lib.analysis.pair_material import (
     PairMaterial,
     cited,
     of_key,
-    rolled_up,
     tokens_of,
     usd_of,
 )
@@ -132,7 +131,7 @@ def cap(material: PairMaterial, load: Load) -> Check:
     capped = held[held["cap_window"] == "total"]
     if capped.empty:
         cites = [cited((state if len(state) else held).iloc[0], "key_name")]
-        return _endless(rule, asks, f"Key {key} has no spending cap", cites)
+        return likely(rule, asks, f"Key {key} has no spending cap", cites)
     row = capped.iloc[0]
     limit = usd_of(row["cap_amount"], row["cap_currency"], material.cny_per_usd)
     if limit is None:
@@ -158,7 +157,7 @@ def windows(material: PairMaterial, load: Load) -> Check:
     found = dict(_limits(material, state, held))
     if not found:
         cites = [cited((state if len(state) else held).iloc[0], "key_name")]
-        return _endless(rule, asks, f"Key {key} has no windows", cites)
+        return likely(rule, asks, f"Key {key} has no windows", cites)
     checks = {
         name: unknown(rule, asks, f"the {name} window of key {key} in USD (a rate for CNY)")
         if limit is None
@@ -305,15 +304,3 @@ def _few(load: Load, hours: int) -> str:
     """Say so where less usage is known than the question is about."""
     known = load.known_hours
     return f" (only {in_hours(known)} of usage are known)" if known < hours - 1 else ""
-
-
-def _endless(rule: str, asks: str, title: str, cites: list[Evidence]) -> Check:
-    return Check(
-        rule=rule,
-        asks=asks,
-        status=Status.PASS,
-        grade=Grade.LIKELY,
-        title=title,
-        evidence=cites,
-        mark="M",
-    )

@@ -8,7 +8,7 @@ import pandas as pd
 from runbook_lib import pricing
 from runbook_lib.analysis.diagnosis import none_or
 from runbook_lib.analysis.oddities import same_model
-from runbook_lib.analysis.pair_checks import Check, unknown
+from runbook_lib.analysis.pair_checks import Check, likely, unknown
 from runbook_lib.analysis.pair_material import PairMaterial, cited
 from runbook_lib.findings import Evidence, Grade, Severity, Status
 
@@ -137,15 +137,7 @@ def ability(material: PairMaterial, question: str) -> Check:
         shown = _shown(material, question)
         if shown is not None:
             title = f"Answers of {pair.fallback} in the log carry {about}"
-            return Check(
-                rule=rule,
-                asks=asks,
-                status=Status.PASS,
-                grade=Grade.LIKELY,
-                title=title,
-                evidence=[shown],
-                mark="M",
-            )
+            return likely(rule, asks, title, [shown])
         more = " (the last one decided nothing)" if row is not None else ""
         return unknown(
             rule, asks, f"a probe of {about} on {pair.fallback}{more}", where="live probe"

@@ -54,6 +54,15 @@ def worst_first(found: Iterable[Finding]) -> list[Finding]:
     return sorted(found, key=lambda item: (item.status != Status.FAIL, order.index(item.severity)))
 
 
+def steps_of(found: Iterable[Finding], *, most: int = 6) -> list[NextStep]:
+    """Give the acts of failing findings, in their order, each once."""
+    made: dict[str, NextStep] = {}
+    for item in found:
+        if item.next_step is not None and item.status is Status.FAIL:
+            made.setdefault(item.next_step.text, item.next_step)
+    return list(made.values())[:most]
+
+
 def main_rule(case: Case) -> Iterator[Finding]:
     """What happened to the request itself."""
     cause = case.found.cause

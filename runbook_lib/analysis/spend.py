@@ -15,7 +15,7 @@ from runbook_lib.analysis.caps import MonthEnd
 from runbook_lib.analysis.caps.against import overrun
 from runbook_lib.analysis.caps.shown import month_frame
 from runbook_lib.analysis.material import Material
-from runbook_lib.analysis.rules import worst_first
+from runbook_lib.analysis.rules import steps_of, worst_first
 from runbook_lib.analysis.spend_losses import of_losses
 from runbook_lib.analysis.spikes import Spikes
 from runbook_lib.clock import Window
@@ -129,7 +129,7 @@ def drilled(spent: Spent) -> Report:
         verdict=_verdict(spent, whole, split, findings),
         findings=findings,
         exhibits=_exhibits(spent, split, check, losses, causes, stepped, weights),
-        next_steps=NextSteps(steps=found.steps(findings)),
+        next_steps=NextSteps(steps=steps_of(findings)),
         summary=_summary(spent, whole, check),
         coverage=Coverage(
             join_rate=_join_rate(spent.sides),

@@ -8,13 +8,12 @@ import pandas as pd
 
 from runbook_lib import clock, money
 from runbook_lib.analysis import drill
+from runbook_lib.analysis.diagnosis import rolled_up
 from runbook_lib.analysis.words import counted
 from runbook_lib.clock import Window
 from runbook_lib.findings import (
-    Evidence,
     Finding,
     Grade,
-    Join,
     NextStep,
     Severity,
     Status,
@@ -72,7 +71,7 @@ def of_spikes(events: pd.DataFrame, causes: pd.DataFrame) -> Iterator[Finding]:
             unit="USD",
             impact_usd=event["impact_usd"],
             grade=Grade.CONFIRMED if new else Grade.LIKELY,
-            evidence=[_sum("usage", "cost_usd", event["observed_usd"])],
+            evidence=[rolled_up("usage", "cost_usd", event["observed_usd"])],
             next_step=NextStep(
                 text="Look at the rows of this key and time; mark it in planned.csv if it was "
                 "meant.",
@@ -123,7 +122,7 @@ def of_news(news: pd.DataFrame) -> Iterator[Finding]:
             unit="requests",
             impact_usd=row["cost_usd"],
             grade=Grade.CONFIRMED,
-            evidence=[_sum("usage", row["new"], ", ".join(values))],
+            evidence=[rolled_up("usage", row["new"], ", ".join(values))],
             next_step=NextStep(
                 text="Ask the owner whether this is theirs; rotate the key if nobody knows it.",
                 where="/keys",
@@ -170,7 +169,7 @@ def of_prices(check: pd.DataFrame) -> Iterator[Finding]:
             unit="USD",
             impact_usd=abs(less) if isinstance(less, Decimal) else None,
             grade=Grade.LIKELY,
-            evidence=[_sum("usage", "cost_usd", row["billed_usd"])],
+            evidence=[rolled_up("usage", "cost_usd", row["billed_usd"])],
             next_step=NextStep(text=act, where="prices.csv", who="finance"),
             mark="M",
         )
@@ -213,7 +212,7 @@ def of_sides(sides: pd.DataFrame, *, logged: bool) -> Iterator[Finding]:
             unit="usage rows",
             impact_usd=row["cost_usd"],
             grade=Grade.LIKELY,
-            evidence=[_sum("usage", "key_name", row["key_name"])],
+            evidence=[rolled_up("usage", "key_name", row["key_name"])],
             next_step=NextStep(
                 text="Take in the log of the services that use it.", where="intake", who="key owner"
             ),
@@ -227,7 +226,7 @@ def of_sides(sides: pd.DataFrame, *, logged: bool) -> Iterator[Finding]:
         value=both,
         expected=both + alone,
         unit="usage rows",
-        evidence=[_sum("usage", "request_id", both)],
+        evidence=[rolled_up("usage", "request_id", both)],
         mark="M",
     )
 
@@ -251,7 +250,7 @@ def of_gaps(gaps: Sequence[tuple[Window, float]]) -> Iterator[Finding]:
             expected=round(usual),
             unit="usage rows",
             grade=Grade.LIKELY,
-            evidence=[_sum("usage", "ts", clock.stamp(gap.start))],
+            evidence=[rolled_up("usage", "ts", clock.stamp(gap.start))],
             next_step=NextStep(
                 text="Export that span again; if it stays empty, nothing was served.",
                 where="/usage",
@@ -286,7 +285,7 @@ def of_balance(steps: pd.DataFrame) -> Iterator[Finding]:
             unit="USD",
             impact_usd=apart,
             grade=Grade.LIKELY,
-            evidence=[_sum("ledger", "balance", row["balance_after"])],
+            evidence=[rolled_up("ledger", "balance", row["balance_after"])],
             next_step=NextStep(
                 text="Look for keys, accounts or hours that the exports lack.",
                 where="/usage",
@@ -322,19 +321,10 @@ def of_owners(rolled: pd.DataFrame, keys: pd.DataFrame) -> Iterator[Finding]:
         expected=money.ZERO,
         unit="USD",
         impact_usd=cost,
-        evidence=[_sum("usage", "key_name", ", ".join(names[:20]))],
+        evidence=[rolled_up("usage", "key_name", ", ".join(names[:20]))],
         next_step=NextStep(text="Add these keys to keys.csv.", where="keys.csv", who="key owner"),
         mark="M",
     )
-
-
-def steps(findings: Sequence[Finding]) -> list[NextStep]:
-    """Give each act once, the worst first."""
-    made: dict[str, NextStep] = {}
-    for item in findings:
-        if item.next_step is not None and item.status is Status.FAIL:
-            made.setdefault(item.next_step.text, item.next_step)
-    return list(made.values())[:6]
 
 
 def name_of(value: object) -> str:
@@ -345,8 +335,3 @@ def name_of(value: object) -> str:
 def known(value: object) -> str | None:
     """Give a name, None where it is unknown or empty."""
     return value if isinstance(value, str) and value else None
-
-
-def _sum(table: str, field: str, value: object) -> Evidence:
-    """Point at a total, which has no single row; the exhibit has its rows."""
-    return Evidence(source=f"{table} (sum)", row=0, field=field, value=value, join=Join.NONE)

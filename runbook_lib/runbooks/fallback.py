@@ -16,9 +16,9 @@ from runbook_lib.clock import Window
 from runbook_lib.errors import ParameterError
 from runbook_lib.findings import Attachment, Exhibit, Grade, NextSteps, Report, Verdict
 from runbook_lib.pricing import price_list
-from runbook_lib.probe import Limits, Probed, Wanted
+from runbook_lib.probe import Limits, Wanted
 from runbook_lib.runbooks.logged import logged
-from runbook_lib.runbooks.paired import paired
+from runbook_lib.runbooks.paired import paired, with_live
 from runbook_lib.runbooks.probed import of_gateway, of_sandbox
 from runbook_lib.runbooks.shared import finished, held, time_of
 from runbook_lib.verify import cells, judge, play, vectors, verdicts
@@ -118,13 +118,16 @@ def _given(cell: Cell, deadline_s: float) -> Cell:
     return replace(cell, deadline_s=deadline_s) if deadline_s else cell
 
 
+def _recent(span: Window) -> Window:
+    return Window(start=max(span.start, span.end - timedelta(days=LOG_DAYS)), end=span.end)
+
+
 def _log(store: "Store", timezone: str) -> retries.Judged | None:
     """What the call log of the last weeks says; None where there is none."""
     span = store.span("calls")
     if span is None:
         return None
-    start = max(span.start, span.end - timedelta(days=LOG_DAYS))
-    asked, examples = logged(store, Window(start=start, end=span.end), timezone=timezone)
+    asked, examples = logged(store, _recent(span), timezone=timezone)
     return retries.judge_log(asked, examples)
 
 
@@ -165,7 +168,7 @@ def _audited(
     span = held(store)
     if span is None:
         return []
-    window = Window(start=max(span.start, span.end - timedelta(days=LOG_DAYS)), end=span.end)
+    window = _recent(span)
     moved = log.exhibits["fallback_calls"].frame if log is not None else None
     prices = price_list(store.table("prices"))
     made = []
@@ -186,7 +189,13 @@ def _audited(
             made.append(audits.audit(first))
             continue
         made.append(
-            audits.audit(replace(first, probes=probes.frame, key_state=_both(first, probes)))
+            audits.audit(
+                replace(
+                    first,
+                    probes=probes.frame,
+                    key_state=with_live(first.key_state, probes.key_state),
+                )
+            )
         )
     return made
 
@@ -198,11 +207,6 @@ def _pair_table(audited: Sequence[audits.Audited]) -> Exhibit:
     if len(audited) == 1:
         return replace(made, title=f"{made.title} {audited[0].pair.title}", frame=made.frame[told])
     return replace(made, frame=made.frame[["fallback", *told]])
-
-
-def _both(material: audits.PairMaterial, probes: Probed) -> pd.DataFrame:
-    parts = [part for part in (material.key_state, probes.key_state) if len(part)]
-    return pd.concat(parts, ignore_index=True) if parts else material.key_state
 
 
 def _report(

@@ -58,7 +58,7 @@ def paired(
         now=pd.Timestamp(now),
         window=window,
         keys=store.table("keys"),
-        key_state=_states(store, live),
+        key_state=with_live(store.table("key_state"), live),
         ledger=store.table("ledger"),
         hours=loads[0],
         minutes=loads[1],
@@ -75,9 +75,16 @@ def paired(
     )
 
 
-def _states(store: "Store", live: pd.DataFrame | None) -> pd.DataFrame:
-    """The saved answers about keys, and those just asked."""
-    state = store.table("key_state")
+def with_live(state: pd.DataFrame, live: pd.DataFrame | None) -> pd.DataFrame:
+    """Add answers about keys that were just asked to the saved ones.
+
+    Args:
+        state: Table `key_state`.
+        live: More of the same columns; None for none.
+
+    Returns:
+        Both, the saved ones first.
+    """
     return state if live is None or live.empty else pd.concat([state, live], ignore_index=True)
 
 

@@ -14,6 +14,7 @@ from runbook_lib.analysis.caps.month import MonthEnd
 from runbook_lib.analysis.caps.sized import Sized
 from runbook_lib.analysis.caps.standing import Standing
 from runbook_lib.analysis.caps.tiers import WHOLE
+from runbook_lib.analysis.diagnosis import rolled_up
 from runbook_lib.findings import (
     Evidence,
     Finding,
@@ -224,7 +225,7 @@ def over_budget(table: pd.DataFrame) -> Iterator[Finding]:
                 expected=limit,
                 unit="USD",
                 impact_usd=held - limit,
-                evidence=[_at("keys (sum)", 0, "cap_amount", held)],
+                evidence=[rolled_up("keys", "cap_amount", held)],
                 next_step=NextStep(
                     text="Lower the caps of the keys with most room, or raise the budget.",
                     where="/keys",
@@ -312,7 +313,7 @@ def overrun(end: MonthEnd, risk: float) -> Iterator[Finding]:
         unit="USD",
         impact_usd=max((end.p50 or end.to_date) - end.budget, money.ZERO),
         grade=Grade.CONFIRMED if sure else Grade.LIKELY,
-        evidence=[_at("usage (sum)", 0, "cost_usd", end.to_date)],
+        evidence=[rolled_up("usage", "cost_usd", end.to_date)],
         next_step=NextStep(
             text="Look at what grew with usage_drilldown, then cap it or raise the budget.",
             where="usage_drilldown",

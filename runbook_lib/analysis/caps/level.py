@@ -64,10 +64,6 @@ class Past:
     newest: Floats = field(repr=False)
     days: Floats = field(repr=False)
 
-    def newest_only(self) -> "Past":
-        """Keep the last column: what is known today."""
-        return Past(**{name: getattr(self, name)[:, -1:] for name in self.__slots__})
-
 
 def look_back(usd: Floats) -> Past:
     """Describe the past of every key at the start of every day.

@@ -18,6 +18,7 @@ from runbook_lib.analysis.caps.sized import WINDOWS, Sized, sized
 from runbook_lib.analysis.caps.standing import Balance, balances, environments, standing
 from runbook_lib.analysis.caps.tiers import budget_usd, whole
 from runbook_lib.analysis.caps.work import Worked
+from runbook_lib.analysis.rules import steps_of
 from runbook_lib.analysis.words import counted
 from runbook_lib.findings import (
     Exhibit,
@@ -73,7 +74,7 @@ def size_caps(material: CapMaterial) -> CapParts:
         verdict=_verdict(work, findings),
         findings=findings,
         exhibits=exhibits_of(work),
-        next_steps=_steps(findings),
+        next_steps=steps_of(findings),
         summary=_summary(work),
         gaps=_gaps(work),
     )
@@ -178,14 +179,6 @@ def _verdict(work: Worked, findings: Sequence[Finding]) -> Verdict:
     first = [item for item in findings if item.rule in ("runs-out", "budget-overrun")]
     told += [item.title for item in first[:1] if item.severity is Severity.HIGH]
     return Verdict(title="; ".join(told), grade=Grade.LIKELY, cause="caps sized")
-
-
-def _steps(findings: Sequence[Finding]) -> list[NextStep]:
-    made: dict[str, NextStep] = {}
-    for item in findings:
-        if item.next_step is not None and item.status is Status.FAIL:
-            made.setdefault(item.next_step.text, item.next_step)
-    return list(made.values())[:6]
 
 
 def _summary(work: Worked) -> list[tuple[str, str]]:
