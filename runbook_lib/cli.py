@@ -69,7 +69,9 @@ def describe(name: str, *, as_json: bool) -> int:
         ]
         _print_json({"name": name, "question": found.question, "parameters": parameters})
         return 0
-    click.echo(f"{found.title}\n{found.question}\n\nParameters (-p name=value):")
+    click.echo(
+        f"{found.title}\n{found.question}\n\nParameters (-p name=value, or in a --parameters FILE):"
+    )
     for one in found.parameters.values():
         head = f"  {one.name}: {one.type} = {json.dumps(one.default, ensure_ascii=False)}"
         click.echo(f"{head:<44}  {one.help}")
@@ -77,29 +79,38 @@ def describe(name: str, *, as_json: bool) -> int:
 
 
 @commands.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, metavar="[NAME...]")
 @click.option(
     "-p", "--parameter", "given", multiple=True, metavar="NAME=VALUE", help="A parameter."
+)
+@click.option(
+    "--parameters",
+    "file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Parameters from a file, JSON or YAML; -p wins over it.",
+)
+@click.option(
+    "--again",
+    type=click.Path(path_type=Path),
+    metavar="FINDINGS.json",
+    help="Repeat an earlier run: its runbook, parameters and time; exit 3 on other input.",
 )
 @_DATA
 @click.option("--sandbox", is_flag=True, help="Use made-up sample data.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for the files.")
 @click.option(
     "--fail-on",
-    default="high",
-    show_default=True,
     metavar="LEVEL",
-    help="Exit 1 from this severity on: critical, high, medium, low, info or never.",
+    help="Exit 1 from this severity on: critical, high (the default), medium, low, info, never.",
 )
 @click.option("--timezone", metavar="ZONE", help="Zone of the report, such as Europe/Berlin.")
 @click.option("--now", metavar="TIME", help="Judge as of this time, not the clock's.")
 @click.option(
     "--max-age-hours",
     type=float,
-    default=36.0,
-    show_default=True,
     metavar="H",
-    help="Exit 3 when the newest row is older.",
+    help="Exit 3 when the newest row is older (default: 36).",
 )
 @click.option(
     "--timeout",
@@ -113,12 +124,14 @@ def describe(name: str, *, as_json: bool) -> int:
 def run(
     names: Sequence[str],
     given: Sequence[str],
+    file: Path | None,
+    again: Path | None,
     data: str | None,
     out: Path | None,
-    fail_on: str,
+    fail_on: str | None,
     timezone: str | None,
     now: str | None,
-    max_age_hours: float,
+    max_age_hours: float | None,
     timeout: int,
     *,
     sandbox: bool,
@@ -126,20 +139,20 @@ def run(
 ) -> int:
     """Run one or several runbooks; exit 1 on findings at or above --fail-on.
 
-    Leaves report.html, report.ipynb, findings.json and the rows as CSV in --out, all or none.
+    Leaves report.html, report.ipynb, findings.json and the rows as CSV in --out, all or none. The
+    same input and parameters give the same findings: pass on findings.json, and --again makes them.
     """
     from runbook_lib import runner
 
-    parameters = _parameters(given, {"timezone": timezone, "now": now})
-    parameters["data_dir"] = _data(parameters.pop("data_dir", None), data, sandbox=sandbox)
-    result = runner.run(
-        _once(names),
-        parameters,
-        out=out,
-        fail_on=fail_on,
-        max_age_hours=max_age_hours,
-        timeout_s=timeout,
-    )
+    if not names and again is None:
+        raise click.UsageError("Which runbook? Give a NAME (see runbook list), or --again.")
+
+    typed = _parameters(given, {"timezone": timezone, "now": now})
+    asked = _asked(_once(names), typed, file, data, sandbox=sandbox)
+    judged = {"fail_on": fail_on, "max_age_hours": max_age_hours}
+    judged = {name: value for name, value in judged.items() if value is not None}
+    asked = {**(asked if again is None else _again(again, asked)), **judged}
+    result = runner.run(**asked, out=out, timeout_s=timeout)
     if as_json:
         _print_json(
             {"exit_code": result.exit_code, "runs": [_as_json(item) for item in result.outcomes]}
@@ -150,6 +163,39 @@ def run(
     if out is not None and len(result.outcomes) > 1:
         click.echo(f"All:  {redact.safe(out / 'index.html', limit=1000)}")
     return result.exit_code
+
+
+def _asked(
+    names: Sequence[str],
+    typed: dict[str, str],
+    file: Path | None,
+    data: str | None,
+    *,
+    sandbox: bool,
+) -> dict[str, Any]:
+    """What is asked of the runner: names, and parameters with those typed over those of a file."""
+    from runbook_lib.runner import given
+
+    written = {} if file is None else given.read(file)
+    folder = written.pop("data_dir", None)
+    typed["data_dir"] = _data(typed.get("data_dir"), data, folder, sandbox=sandbox)
+    return {"names": names, "parameters": {**written, **typed}}
+
+
+def _again(path: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What is asked of the runner for an earlier run; tells in what its input was another."""
+    from runbook_lib import session
+    from runbook_lib.runner import again
+
+    earlier = again.read(path)
+    names = again.chosen(asked["names"], earlier)
+    parameters = again.parameters(earlier, asked["parameters"])
+    with session.open_store(parameters["data_dir"]) as store:
+        partial = again.differences(earlier, store.intake.inputs)
+    for line in filter(None, [again.by_another(earlier), *partial]):
+        click.echo(line, err=True)
+    judged = {"fail_on": earlier.fail_on, "max_age_hours": earlier.max_age_hours}
+    return {"names": names, "parameters": parameters, "partial": partial, **judged}
 
 
 def _parameters(given: Sequence[str], options: Mapping[str, str | None]) -> dict[str, str]:
@@ -177,8 +223,13 @@ def _once(names: Sequence[str]) -> list[str]:
     return once
 
 
-def _data(parameter: str | None, option: str | None, *, sandbox: bool) -> str:
-    """Settle which data a run is on; what was typed must not contradict itself."""
+def _data(
+    parameter: str | None, option: str | None, written: object = None, *, sandbox: bool
+) -> str:
+    """Settle which data a run is on; what was typed must not contradict itself.
+
+    What was typed goes before the file of parameters, and that before the environment.
+    """
     from runbook_lib import session
 
     source = click.get_current_context().get_parameter_source("data")
@@ -189,7 +240,7 @@ def _data(parameter: str | None, option: str | None, *, sandbox: bool) -> str:
         told["-p data_dir"] = parameter
     if len(set(told.values())) > 1:
         raise click.UsageError(f"Which data? {' and '.join(told)} contradict each other; give one.")
-    data = next(iter(told.values()), option)
+    data = next(iter(told.values()), str(written or "") or option)
     if not data and not sandbox:
         raise click.UsageError("Which data? Give --data DIR, set RUNBOOK_DATA, or say --sandbox.")
     if sandbox or data == session.SANDBOX:

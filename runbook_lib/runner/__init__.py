@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 LEVELS = (*Severity, outcome.NEVER)
 """What `fail_on` can be: a severity, or "never"."""
 
-MAX_AGE_HOURS = 36.0
-"""Age of the newest row from which on the input is stale."""
-
 CELL_TIMEOUT_S = 600
 """Seconds one cell may take."""
 
@@ -50,6 +47,7 @@ class Ask:
     fail_on: str
     max_age_hours: float
     timeout_s: int
+    partial: Sequence[str]
 
 
 def run(
@@ -58,8 +56,9 @@ def run(
     *,
     out: Path | None = None,
     fail_on: str = Severity.HIGH,
-    max_age_hours: float = MAX_AGE_HOURS,
+    max_age_hours: float = outcome.MAX_AGE_HOURS,
     timeout_s: int = CELL_TIMEOUT_S,
+    partial: Sequence[str] = (),
 ) -> Result:
     """Run one or several runbooks.
 
@@ -70,6 +69,7 @@ def run(
         fail_on: Severity from which on findings give exit code 1, or "never".
         max_age_hours: Age of the newest row from which on the input is stale.
         timeout_s: Seconds one cell may take.
+        partial: What is known beforehand to make the answers not whole, a sentence each.
 
     Returns:
         The outcomes and the exit code: 0 clean, 1 findings, 2 wrong use, 3 partial,
@@ -84,7 +84,7 @@ def run(
     folders = [None if out is None else out if len(asked) == 1 else out / name for name in names]
     for folder in filter(None, folders):
         files.check(folder)
-    ask = Ask(fail_on=fail_on, max_age_hours=max_age_hours, timeout_s=timeout_s)
+    ask = Ask(fail_on=fail_on, max_age_hours=max_age_hours, timeout_s=timeout_s, partial=partial)
     with _cancelled_by_sigterm():
         done = [
             _outcome(notebook, values, folder, ask)
@@ -136,6 +136,7 @@ def _run(notebook: Notebook, values: Mapping[str, Value], folder: Path | None, a
             finished_at=datetime.now(UTC),
             fail_on=ask.fail_on,
             max_age_hours=ask.max_age_hours,
+            partial=ask.partial,
         )
         if folder is not None:
             _write(folder, executed, content, report["files"])

@@ -16,6 +16,9 @@ CLEAN, FINDINGS, WRONG_USE, PARTIAL, COULD_NOT_RUN, CANCELLED = 0, 1, 2, 3, 4, 1
 NEVER = "never"
 """Level of `fail_on` that no finding reaches."""
 
+MAX_AGE_HOURS = 36.0
+"""Age of the newest row from which on the input is stale."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -63,6 +66,7 @@ def filled(
     finished_at: datetime,
     fail_on: str,
     max_age_hours: float,
+    partial: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Fill `findings.json` with what only the run knows.
 
@@ -72,13 +76,14 @@ def filled(
         finished_at: Its end.
         fail_on: Severity from which on findings give exit code 1, or "never".
         max_age_hours: Age of the newest row from which on the input is stale.
+        partial: Why else the answer is not whole.
 
     Returns:
         The whole content: `run.status` is "complete" or "partial", and what is stale stands
         under `coverage.partial`.
     """
     content = {name: value for name, value in report.items() if name not in ("files", "next_steps")}
-    reasons = [*report["coverage"]["partial"], *stale(report, max_age_hours)]
+    reasons = [*report["coverage"]["partial"], *stale(report, max_age_hours), *partial]
     content["coverage"] = {**report["coverage"], "partial": reasons}
     content["run"] = {
         **report["run"],
@@ -87,6 +92,8 @@ def filled(
         "finished_at": clock.stamp(finished_at),
         "status": "partial" if reasons else "complete",
         "exit_code": exit_code(content, fail_on),
+        "fail_on": fail_on,
+        "max_age_hours": max_age_hours,
     }
     return content
 
