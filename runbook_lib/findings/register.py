@@ -104,6 +104,7 @@ RULES: dict[str, str] = {
     "cap-currency": "A cap is in a currency that cannot be read, or was typed in the other one.",
     "cap-no-history": "The history of a key carries no forecast, and why.",
     "caps-over-budget": "Caps together allow more than the budget or the balance.",
+    "caps-over-tier": "The caps of an environment are far above the usual starting point.",
     "runs-out": "A cap, a window or the balance ends soon.",
     "budget-overrun": "The month is likely to pass its budget.",
     # How good the data are

@@ -57,11 +57,11 @@ ANSWERS = {
         "Each says what it cost, whose it is, and which rows it stands on.",
     ),
     "spend_plain": ("Nothing odd was found.", "The tables below add up to the same total."),
-    "caps sized": (
+    "caps_sized": (
         "Type the caps of the table, then look again at the review date.",
         "Each has its odds, and what it would have done to your own history.",
     ),
-    "no history": (
+    "no_history": (
         "Start with the caps of the tier.",
         "The history cannot carry an answer yet; the reason stands beside each key.",
     ),

@@ -14,6 +14,8 @@ from runbook_lib.runbooks.shared import finished, time_of
 from runbook_lib.store import Filter
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from runbook_lib.store import Store
 
 CHARTS = {"fan": "fan", "curves": "curves", "clocks": "runway"}
@@ -21,6 +23,15 @@ CHARTS = {"fan": "fan", "curves": "curves", "clocks": "runway"}
 
 HOURS_BACK = timedelta(days=90)
 """How far back spend by the hour is read; days are read whole."""
+
+WEEK = timedelta(days=7)
+"""How far back it is read how many calls were under way at once."""
+
+MOST_ROWS = 20_000
+"""Single rows that are read for it at most, the newest."""
+
+BY = ("account", "key_name")
+"""A key is its name within its account."""
 
 
 def size_caps(
@@ -58,7 +69,8 @@ def size_caps(
         The Report: `to_type` is the table to type from; the other exhibits say what it rests on.
 
     Raises:
-        ParameterError: a value cannot be used. MissingInputError: there are no usage rows.
+        ParameterError: a value cannot be used, or *now* is before the first usage row.
+        MissingInputError: there are no usage rows.
 
     Source: contract §7, §8 (D, M).
     """
@@ -68,6 +80,9 @@ def size_caps(
     if span is None:
         raise MissingInputError("There are no usage rows here", hint="take in a usage export")
     at = time_of(store, now, place)
+    if at <= span.start:
+        first = f"{span.start.astimezone(place):%Y-%m-%d %H:%M %Z}"
+        raise ParameterError("now", now, hint=f"a time after the first usage row, {first}")
     parts = analysis.size_caps(
         analysis.CapMaterial(
             now=at,
@@ -109,18 +124,40 @@ def _report(parts: analysis.CapParts) -> Report:
 
 
 def _frames(store: "Store", span: Window, now: datetime, timezone: str) -> dict[str, Any]:
-    """Spend by day and hour up to now, and the optional tables."""
+    """Spend by day and hour up to now, what is under way at once, and the optional tables."""
     until = Filter(window=Window(start=min(span.start, now), end=now))
     near = Filter(window=Window(start=now - HOURS_BACK, end=now))
     tables = ("keys", "key_state", "ledger", "budget", "planned")
     return {
-        "daily": store.roll_up(
-            "usage", ["account", "key_name"], grain="day", where=until, zone=timezone
-        ),
-        "hourly": store.roll_up(
-            "usage", ["account", "key_name"], grain="hour", where=near, zone=timezone
-        ),
+        "daily": store.roll_up("usage", BY, grain="day", where=until, zone=timezone),
+        "hourly": store.roll_up("usage", BY, grain="hour", where=near, zone=timezone),
+        "recent": _recent(store, now),
+        **_under_way(store, now),
         **{name: store.table(name) for name in tables},
+    }
+
+
+def _recent(store: "Store", now: datetime) -> "pd.DataFrame":
+    """Sum what each key spent in the rolling windows that end now, a row a key and window."""
+    import pandas as pd
+
+    parts = [
+        store.roll_up("usage", BY, where=Filter(window=Window(start=now - length, end=now))).assign(
+            window=name
+        )
+        for name, length in analysis.ROLLING.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _under_way(store: "Store", now: datetime) -> dict[str, Any]:
+    """Read the newest attempts and usage rows of the last week, for how many were at once."""
+    week = Filter(window=Window(start=now - WEEK, end=now))
+    calls, billed = (store.rows(name, week, limit=MOST_ROWS) for name in ("calls", "usage"))
+    return {
+        "calls": calls.frame,
+        "billed": billed.frame,
+        "unseen": (calls.left_out, billed.left_out),
     }
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from runbook_lib.analysis.caps.replay import loops, overshoot, replay
+from runbook_lib.analysis.caps.replay import loops, replay
 
 
 def test_a_day_is_stopped_when_its_cap_is_reached() -> None:
@@ -75,9 +75,3 @@ def test_a_cap_above_the_loop_never_stops_it() -> None:
 def test_a_key_of_one_day_has_no_loop_figures() -> None:
     """Without a second day there is nothing to run a loop over."""
     assert np.isnan(loops(np.ones((1, 24)), np.array([5.0]), factor=10.0).median_h[0])
-
-
-def test_what_is_spent_beyond_a_cap_is_bounded() -> None:
-    """Ten calls at 0.30, and five minutes of a loop at ten times 1.20 an hour: 3 + 1 USD."""
-    made = overshoot(np.array([0.3]), np.array([1.2]), in_flight=10, factor=10.0, lag_minutes=5)
-    assert made[0] == pytest.approx(4.0)

@@ -5,3 +5,4 @@ from runbook_lib.analysis.caps.month import MonthEnd as MonthEnd
 from runbook_lib.analysis.caps.month import month_end as month_end
 from runbook_lib.analysis.caps.size import CapParts as CapParts
 from runbook_lib.analysis.caps.size import size_caps as size_caps
+from runbook_lib.analysis.caps.used import ROLLING as ROLLING

@@ -1,19 +1,16 @@
 """What is set held against what history says: missing, too low, too high, wrong currency."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 import pandas as pd
 
-from runbook_lib import money
-from runbook_lib.analysis.caps.clocks import LONGEST_DAYS
+from runbook_lib import clock, money
 from runbook_lib.analysis.caps.material import CURRENCIES, CapMaterial, amount_of
 from runbook_lib.analysis.caps.month import MonthEnd
 from runbook_lib.analysis.caps.sized import Sized
 from runbook_lib.analysis.caps.standing import Standing
-from runbook_lib.analysis.caps.tiers import WHOLE
 from runbook_lib.analysis.diagnosis import rolled_up
 from runbook_lib.findings import (
     Evidence,
@@ -37,122 +34,201 @@ TOO_HIGH, FAR_TOO_HIGH = Decimal(3), Decimal(20)
 RATE_APART = Decimal("0.1")
 """A live limit this near to the inventory's number read as the other currency is that."""
 
-WINDOW_USED = 0.5
-"""Share of a window that is used before its end is worth telling."""
+FINANCE = "finance"
 
-OWNER = "key owner"
+SPANS = {"5h": "5 hours", "1d": "a day", "7d": "a week", "month": "a month", "total": "its life"}
+
+
+def subject(one: Sized) -> Subject:
+    """Say which key a finding is about; with its account where the name alone could mean two."""
+    return Subject(key_name=one.label, environment=one.environment or None)
 
 
 def missing(
-    material: CapMaterial,
-    keys: Sequence[Sized],
-    caps: Sequence[Standing],
-    known: Mapping[str, str],
+    material: CapMaterial, keys: Sequence[Sized], caps: Sequence[Standing]
 ) -> Iterator[Finding]:
     """Name keys in use that nothing stops."""
-    held = {one.key_name for one in caps}
+    held = {one.ref for one in caps}
     for one in keys:
-        if one.key_name in held or not one.views or one.views["7d"].scale <= 0:
+        if one.ref in held or not one.views or one.views["7d"].scale <= 0:
             continue
-        where = known.get(one.key_name, "")
         day = one.views["7d"].quantile(0.5) / 7
         burn = amount_of(material.loop_factor * day, 2)
         yield Finding(
             rule="cap-missing",
-            severity=Severity.HIGH if where in ("prod", "") else Severity.MEDIUM,
-            title=f"Key {one.key_name} has no cap: a loop at {material.loop_factor:g} times its "
+            severity=Severity.HIGH if one.environment in ("prod", "") else Severity.MEDIUM,
+            title=f"Key {one.label} has no cap: a loop at {material.loop_factor:g} times its "
             f"use burns {money.usd(burn)} a day",
-            subject=Subject(key_name=one.key_name, environment=where or None),
+            subject=subject(one),
             value=None,
             expected=one.caps["month"],
             unit="USD a month",
             impact_usd=burn,
             grade=Grade.LIKELY,
-            evidence=[_at("keys", 0, "cap_amount", None)],
+            evidence=[
+                at("keys", one.entry.row, "cap_amount", None),
+                rolled_up("usage", "cost_usd, usual day", amount_of(day)),
+            ],
             next_step=NextStep(
-                text=f"Set caps on {one.key_name} as the table says: "
-                f"{money.usd(one.caps['1d'])} a day.",
+                text=f"Set a cap on {one.label}: {money.usd(one.caps['1d'])} a day, "
+                f"{money.usd(one.caps['month'])} a month.",
                 where="/keys",
-                who=OWNER,
+                who=one.owner,
             ),
             mark="D",
         )
 
 
-def ill_sized(keys: Sequence[Sized], caps: Sequence[Standing]) -> Iterator[Finding]:
-    """Tell of caps that stop honest use too often, or let a loop burn on."""
-    by_name = {one.key_name: one for one in keys}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A cap that is set and is not what it should be: "low" or "high", with its odds of a trip.
+
+    Attributes:
+        cap: As it is set; own: its key.
+        room: USD that may still be spent: what is left of a quota, the whole of a window.
+        odds: Odds that honest use passes it; low: whether that is too often, else it is too high.
+    """
+
+    cap: Standing
+    own: Sized
+    room: Decimal
+    odds: float
+    low: bool
+
+
+def judged(keys: Sequence[Sized], caps: Sequence[Standing]) -> list[Judged]:
+    """Find caps that stop honest use too often, or let a loop burn on."""
+    by_ref, found = {one.ref: one for one in keys}, []
     for cap in caps:
-        own = by_name.get(cap.key_name)
-        window = "month" if cap.window == "total" else cap.window
-        if own is None or window not in own.views or cap.limit_usd is None:
+        own, total = by_ref[cap.ref], cap.window == "total"
+        window = "month" if total else cap.window
+        if window not in own.views or cap.limit_usd is None:
             continue
         room = cap.limit_usd
-        if cap.window == "total" and cap.remaining_usd is not None:
+        if total and cap.remaining_usd is not None:
             room = cap.remaining_usd
         odds, right = own.views[window].odds(float(room)), own.caps[window]
-        if odds > max(2 * own.odds(window), own.odds(window) + MORE_ODDS):
-            yield _too_low(cap, own, window, room, odds)
-        elif room > TOO_HIGH * right * (2 if cap.window == "total" else 1):
-            yield _too_high(cap, room, right)
+        low = odds > max(2 * own.odds(window), own.odds(window) + MORE_ODDS)
+        if low or room > TOO_HIGH * right * (2 if total else 1):
+            found.append(Judged(cap=cap, own=own, room=room, odds=odds, low=low))
+    return found
 
 
-_SPAN = {"5h": "5 hours", "1d": "a day", "7d": "a week", "month": "a month"}
+def ill_sized(
+    material: CapMaterial, found: Sequence[Judged], effects: pd.DataFrame
+) -> Iterator[Finding]:
+    """Tell of caps that stop honest use too often, or let a loop burn on.
+
+    Args:
+        material: Reads the rate, `review_days`, `timezone`.
+        found: As `judged` gives them.
+        effects: What caps do, as `effect.effect_table` gives it: what a low one stopped.
+
+    Returns:
+        One finding a cap.
+    """
+    stopped = {
+        (row["account"] or "", row["key_name"], row["window"]): row["stopped_usd"]
+        for row in effects[effects["kind"] == "set"].to_dict("records")
+    }
+    for one in found:
+        if one.low:
+            yield _too_low(material, one, stopped.get((*one.cap.ref, one.cap.window)))
+        else:
+            yield _too_high(material, one)
 
 
-def _too_low(cap: Standing, own: Sized, window: str, room: Decimal, odds: float) -> Finding:
-    left = " left of its cap" if cap.window == "total" else f" for {_SPAN[window]}"
+def _too_low(material: CapMaterial, one: Judged, stopped: Decimal | None) -> Finding:
+    cap, own, room, odds = one.cap, one.own, one.room, one.odds
+    total = cap.window == "total"
+    right = own.caps["month" if total else cap.window]
+    has = f"{money.usd(room)} left of its quota" if total else f"a cap of {money.usd(room)}"
+    per = "of the next thirty days" if total else f"for {SPANS[cap.window]}"
     return Finding(
         rule="cap-too-low",
         severity=Severity.HIGH if odds >= MUCH_TOO_LOW else Severity.MEDIUM,
-        title=f"Key {cap.key_name} has {money.usd(room)}{left}: honest use passes it in "
-        f"{odds * 100:.0f} of 100 such windows ({_SPAN[window]})",
-        subject=Subject(key_name=cap.key_name, environment=cap.environment or None),
+        title=f"Key {own.label} has {has}{'' if total else ' ' + per}: honest use passes it in "
+        f"{odds * 100:.0f} of 100 {'months' if total else 'such windows'}"
+        f"{_used_up(material, cap)}",
+        subject=subject(own),
         value=room,
-        expected=own.caps[window],
-        unit=f"USD for {_SPAN[window]}",
+        expected=right,
+        unit=f"USD {per}",
+        impact_usd=stopped or None,
         grade=Grade.LIKELY,
-        evidence=[_at(cap.source, cap.row, _field(cap), cap.amount)],
+        evidence=[at(cap.source, cap.row, _field(cap), cap.amount)],
         next_step=NextStep(
-            text=f"Raise the cap of {cap.key_name} ({cap.window}) to the number of the table.",
+            text=f"Raise the cap of {own.label} ({cap.window}) from {money.plain(cap.amount)} "
+            f"to {_number(material, cap, own)}.",
             where="/keys",
-            who=OWNER,
+            who=own.owner,
         ),
         mark="M",
     )
 
 
-def _too_high(cap: Standing, room: Decimal, right: Decimal) -> Finding:
+def _number(material: CapMaterial, cap: Standing, own: Sized) -> str:
+    """Write the number to type instead of a cap, as the table has it."""
+    number = own.caps["month" if cap.window == "total" else cap.window]
+    if cap.window == "total":
+        number = number * material.review_days / 30 + (cap.used_usd or money.ZERO)
+    currency = cap.inventory_currency or cap.currency
+    return f"{money.plain(material.typed(number, currency))} {currency}"
+
+
+def _used_up(material: CapMaterial, cap: Standing) -> str:
+    """Say that a cap is used up at this moment, and until when."""
+    if cap.remaining_usd is None or cap.remaining_usd > 0:
+        return ""
+    if cap.resets is None or cap.window == "total":
+        return "; it is used up now"
+    until = cap.resets.astimezone(clock.zone(material.timezone))
+    return f"; it is used up now, until {until:%H:%M %Z on %Y-%m-%d}"
+
+
+def _too_high(material: CapMaterial, one: Judged) -> Finding:
+    cap, own, room = one.cap, one.own, one.room
+    right = own.caps["month" if cap.window == "total" else cap.window]
+    total = cap.window == "total"
+    may = f"still spend {money.usd(room)} of its quota" if total else f"spend {money.usd(room)}"
+    per = "" if total else f" in {SPANS[cap.window]}"
+    told = "a month of its history asks for" if total else "its history asks for"
     return Finding(
         rule="cap-too-high",
         severity=Severity.MEDIUM if room > FAR_TOO_HIGH * right else Severity.LOW,
-        title=f"Key {cap.key_name} may spend {money.usd(room)} ({cap.window}), "
-        f"{float(room / right):.0f} times what its history asks for",
-        subject=Subject(key_name=cap.key_name, environment=cap.environment or None),
+        title=f"Key {own.label} may {may}{per}, {float(room / right):.0f} times what {told}",
+        subject=subject(own),
         value=room,
         expected=right,
         unit="USD",
         impact_usd=room - right,
         grade=Grade.LIKELY,
-        evidence=[_at(cap.source, cap.row, _field(cap), cap.amount)],
+        evidence=[at(cap.source, cap.row, _field(cap), cap.amount)],
         next_step=NextStep(
-            text=f"Lower the cap of {cap.key_name} ({cap.window}) to the number of the table.",
+            text=f"Lower the cap of {own.label} ({cap.window}) from {money.plain(cap.amount)} to "
+            f"{_number(material, cap, own)}.",
             where="/keys",
-            who=OWNER,
+            who=own.owner,
         ),
         mark="M",
     )
 
 
-def wrong_currency(material: CapMaterial, caps: Sequence[Standing]) -> Iterator[Finding]:
+def wrong_currency(
+    material: CapMaterial, keys: Sequence[Sized], caps: Sequence[Standing]
+) -> Iterator[Finding]:
     """Tell of caps in a currency nobody can read, or typed in the other one."""
+    by_ref = {one.ref: one for one in keys}
     for cap in caps:
+        own = by_ref[cap.ref]
         named = cap.inventory_currency or cap.currency
         if named not in CURRENCIES:
-            yield _currency(cap, f"is in {named[:8]}, which is neither USD nor CNY", "fix keys.csv")
+            told = f"is in {named[:8]}, which is neither USD nor CNY"
+            yield _currency(cap, own, told, "fix keys.csv")
         elif cap.source == "key_state" and cap.inventory_usd and _swapped(material, cap, named):
             yield _currency(
                 cap,
+                own,
                 f"is {money.usd(cap.limit_usd)} at the gateway where the inventory has "
                 f"{money.usd(cap.inventory_usd)}: the number was typed in the other currency",
                 "type it again in the currency meant",
@@ -162,14 +238,16 @@ def wrong_currency(material: CapMaterial, caps: Sequence[Standing]) -> Iterator[
                 rule="cap-currency",
                 status=Status.UNKNOWN,
                 severity=Severity.MEDIUM,
-                title=f"Key {cap.key_name}: its cap of {money.plain(cap.amount)} CNY cannot be "
+                title=f"Key {own.label}: its cap of {money.plain(cap.amount)} CNY cannot be "
                 "judged without a rate",
-                subject=Subject(key_name=cap.key_name, environment=cap.environment or None),
+                subject=subject(own),
                 value=cap.amount,
                 unit="CNY",
                 grade=Grade.INCONCLUSIVE,
-                evidence=[_at(cap.source, cap.row, _field(cap), cap.amount)],
-                next_step=NextStep(text="Give cny_per_usd, its date and source.", who="finance"),
+                evidence=[at(cap.source, cap.row, _field(cap), cap.amount)],
+                next_step=NextStep(
+                    text="Give cny_per_usd, its date and source.", where="budget_caps", who=FINANCE
+                ),
                 mark="D",
             )
 
@@ -182,110 +260,45 @@ def _swapped(material: CapMaterial, cap: Standing, named: str) -> bool:
     return abs(cap.limit_usd - expected) <= RATE_APART * expected
 
 
-def _currency(cap: Standing, what: str, act: str) -> Finding:
+def _currency(cap: Standing, own: Sized, what: str, act: str) -> Finding:
     return Finding(
         rule="cap-currency",
         severity=Severity.HIGH,
-        title=f"Key {cap.key_name}: its cap ({cap.window}) {what}",
-        subject=Subject(key_name=cap.key_name, environment=cap.environment or None),
+        title=f"Key {own.label}: its cap ({cap.window}) {what}",
+        subject=subject(own),
         value=cap.limit_usd if cap.limit_usd is not None else cap.amount,
         expected=cap.inventory_usd,
         unit="USD",
         grade=Grade.LIKELY,
-        evidence=[_at(cap.source, cap.row, _field(cap), cap.amount)],
-        next_step=NextStep(text=f"{cap.key_name}: {act}.", where="/keys", who=OWNER),
+        evidence=[at(cap.source, cap.row, _field(cap), cap.amount)],
+        next_step=NextStep(text=f"{own.label}: {act}.", where="/keys", who=own.owner),
         mark="D",
     )
 
 
-def over_budget(table: pd.DataFrame) -> Iterator[Finding]:
-    """Tell of environments whose caps together pass their budget, and of sums over the balance.
-
-    Args:
-        table: Caps against budget and balance, as `tiers.whole` gives it.
-
-    Returns:
-        A finding for each sum over its limit; what is set counts, or else what is proposed.
-    """
-    for row in table.to_dict("records"):
-        for limit, what in ((row["budget_usd"], "budget"), (row["balance_usd"], "balance")):
-            held = row["set_usd"] if row["set_usd"] is not None else row["proposed_usd"]
-            if limit is None or held is None or held <= limit:
-                continue
-            whole = row["environment"] == WHOLE
-            who = "All caps together" if whole else f"The caps of {row['environment']}"
-            kind = "set" if row["set_usd"] is not None else "proposed"
-            yield Finding(
-                rule="caps-over-budget",
-                severity=Severity.MEDIUM if what == "budget" else Severity.LOW,
-                title=f"{who} allow {money.usd(held)} a month ({kind}), the {what} is "
-                f"{money.usd(limit)}",
-                subject=Subject(environment=None if whole else row["environment"]),
-                value=held,
-                expected=limit,
-                unit="USD",
-                impact_usd=held - limit,
-                evidence=[rolled_up("keys", "cap_amount", held)],
-                next_step=NextStep(
-                    text="Lower the caps of the keys with most room, or raise the budget.",
-                    where="/keys",
-                    who="finance",
-                ),
-                mark="D",
-            )
-
-
-def running_out(material: CapMaterial, table: pd.DataFrame, today: date) -> Iterator[Finding]:
-    """Tell of limits that end before somebody who acts in the usual time can change it.
-
-    Args:
-        material: Reads `lead_days`.
-        table: What ends when, as `clocks.clocks` gives it.
-        today: Local day.
-
-    Returns:
-        A finding for each that ends within the lead and a week if use is high; high where it ends
-        within the lead at usual use.
-    """
-    for row in table.to_dict("records"):
-        early, usual = row["runs_out_early"], row["runs_out_on"]
-        if early is None or (early - today).days > min(material.lead_days + 7, LONGEST_DAYS):
+def silent(keys: Sequence[Sized]) -> Iterator[Finding]:
+    """Say which keys have no forecast, and why."""
+    for one in keys:
+        if not one.reason:
             continue
-        if row["what"] == "window" and (row["used_share"] or 0) < WINDOW_USED:
-            continue  # hardly used: whether it is too low, its odds tell
-        soon = usual is not None and (usual - today).days <= material.lead_days
-        whose = f" of account {row['account']}" if row["account"] else ""
-        name = f"The balance{whose}" if row["what"] == "balance" else f"Key {row['key_name']}"
-        limit = "" if row["what"] == "balance" else f" ({row['window']} cap)"
-        add = row["amount_usd"]
-        act = "Top up" if row["what"] == "balance" else f"Raise the cap of {row['key_name']}"
-        by = f" by {row['act_by']}" if row["act_by"] else ""
         yield Finding(
-            rule="runs-out",
-            severity=Severity.HIGH if soon else Severity.MEDIUM,
-            title=f"{name}{limit} {_left(row)}",
-            subject=Subject(key_name=row["key_name"], environment=row["environment"]),
-            value=row["remaining_usd"],
-            expected=None,
-            unit="USD",
-            grade=Grade.LIKELY,
-            evidence=[_at(str(row["basis"]).split(",")[0], 0, "remaining", row["remaining_usd"])],
+            rule="cap-no-history",
+            status=Status.UNKNOWN,
+            severity=Severity.INFO,
+            title=f"Key {one.label} has no forecast: {one.reason}",
+            subject=subject(one),
+            value=one.days,
+            expected=2,
+            unit="days of history",
+            grade=Grade.INCONCLUSIVE,
+            evidence=[at("keys", one.entry.row, "key_name", one.ref.key_name)],
             next_step=NextStep(
-                text=f"{act}{f' by {money.usd(add)}' if add else ''}{by and ',' + by}.",
-                where="account page" if row["what"] == "balance" else "/keys",
-                who="finance" if row["what"] == "balance" else OWNER,
+                text="Use the starting point of its environment and size it again in a week.",
+                where="/keys",
+                who=one.owner,
             ),
-            mark="M",
+            mark="D",
         )
-
-
-def _left(row: dict[Any, Any]) -> str:
-    """Say how long a limit lasts."""
-    if row["remaining_usd"] <= 0:
-        return "is used up"
-    usual = f"about {row['runs_out_on']}, " if row["runs_out_on"] else ""
-    left = money.usd(row["remaining_usd"])
-    return f"has {left} left and runs out {usual}{row['runs_out_early']} if use is high"
 
 
 def overrun(end: MonthEnd, risk: float) -> Iterator[Finding]:
@@ -317,7 +330,7 @@ def overrun(end: MonthEnd, risk: float) -> Iterator[Finding]:
         next_step=NextStep(
             text="Look at what grew with usage_drilldown, then cap it or raise the budget.",
             where="usage_drilldown",
-            who="finance",
+            who=FINANCE,
         ),
         mark="M",
     )
@@ -327,7 +340,8 @@ def _field(cap: Standing) -> str:
     return "limit_usd" if cap.source == "key_state" else "cap_amount"
 
 
-def _at(source: str, row: int, field: str, value: object) -> Evidence:
+def at(source: str, row: int, field: str, value: object) -> Evidence:
+    """Point at one cell; row 0 stands for a row that is not there."""
     return Evidence(
         source=source, row=row, field=field, value=value, join=Join.ID if row else Join.NONE
     )

@@ -1,7 +1,8 @@
-"""The back-test: what the same method promised before each period, and what then came."""
+"""The back-test: caps typed as of earlier days, and the weeks that came replayed against them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
 from math import sqrt
 
 import numpy as np
@@ -9,36 +10,42 @@ import pandas as pd
 
 from runbook_lib.analysis.caps.frames import objects
 from runbook_lib.analysis.caps.grid import Held
-from runbook_lib.analysis.caps.level import WEEK
-from runbook_lib.analysis.caps.outlook import look_at, outlooks
+from runbook_lib.analysis.caps.level import WEEK, Floats
+from runbook_lib.analysis.caps.outlook import Outlook
+from runbook_lib.analysis.caps.sized import WINDOWS, caps_of, peaks, views_of
 
-PERIODS = {1: 7, 7: 4, 30: 1}
-"""Days of a period, and how many of the newest periods are tried; they do not overlap."""
+WEEKS = 4
+"""Newest weeks that are held back, one after the other."""
+
+MONTH = WINDOWS["month"][1]
 
 Z = 1.96
 
+ALL = "all"
+
 COLUMNS = [
-    *("horizon_days", "keys", "periods", "promised", "tripped", "low", "high", "kept", "cautious"),
-    *("under_p10", "under_p50", "under_p90"),
+    *("window", "held_back", "keys", "periods", "promised", "tripped", "low", "high", "kept"),
+    *("cautious", "under_p10", "under_p50", "under_p90"),
 ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """The back-test of one horizon.
+    """What was held back, and what the caps typed before it would have done.
 
     Attributes:
-        horizon: Days.
-        rows: One row a key and period: `key` (place), `promised` (odds of a trip), `tripped`,
-            `under_p10`, `under_p50`, `under_p90`.
+        weeks: Weeks that were held back, one after the other; 0 for too short a past.
+        rows: One row a key and window that came: `key` (place), `window`, `week` (0 for the newest
+            one that was held back), `promised` (odds of a trip), `tripped`, `under_p10`,
+            `under_p50`, `under_p90`.
     """
 
-    horizon: int
-    rows: pd.DataFrame
+    weeks: int
+    rows: pd.DataFrame = field(repr=False)
 
 
-def tried(held: Held, *, risk: float, loop_factor: float) -> list[Tried]:
-    """Size caps as of earlier days, from what was known then, and see what came.
+def tried(held: Held, *, risk: float, loop_factor: float) -> Tried:
+    """Hold back the newest weeks, size caps as of the day before, and replay each week.
 
     Args:
         held: Spend by key and day.
@@ -46,40 +53,83 @@ def tried(held: Held, *, risk: float, loop_factor: float) -> list[Tried]:
         loop_factor: As asked for the caps.
 
     Returns:
-        A back-test for each horizon that the data are long enough for; keys count from seven days
-        after their first use on.
+        For each of the newest four weeks the days, the dearest five hours of each day and the week
+        itself, against the caps that one would have typed as it began and left alone; the same for
+        the newest thirty days. Keys count from seven days after their first use on.
     """
-    found = []
-    for horizon, most in PERIODS.items():
-        days = held.usd.shape[1]
-        ends = [days - number * horizon for number in range(most)]
-        parts = [
-            _period(held, end - horizon, horizon, risk, loop_factor)
-            for end in reversed(ends)
-            if end - horizon >= WEEK
-        ]
-        parts = [part for part in parts if len(part)]
-        if parts:
-            found.append(Tried(horizon=horizon, rows=pd.concat(parts, ignore_index=True)))
-    return found
+    days, highest = held.usd.shape[1], peaks(held)
+    weeks = [week for week in range(WEEKS) if days - WEEK * (week + 1) >= WEEK]
+    parts = [
+        _replayed(held.usd, highest, days - WEEK * (week + 1), WEEK, risk, loop_factor, week)
+        for week in weeks
+    ]
+    if days - MONTH >= WEEK:
+        parts.append(_replayed(held.usd, highest, days - MONTH, MONTH, risk, loop_factor, 0))
+    parts = [part for part in parts if len(part)]
+    rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return Tried(weeks=len(weeks) if parts else 0, rows=rows)
 
 
-def _period(held: Held, origin: int, horizon: int, risk: float, loop_factor: float) -> pd.DataFrame:
-    known = held.usd[:, :origin]
+def _replayed(
+    usd: Floats,
+    highest: Floats | None,
+    origin: int,
+    length: int,
+    risk: float,
+    loop_factor: float,
+    week: int,
+) -> pd.DataFrame:
+    """Type caps as of one day, from what was known then, and replay the days that came."""
+    known = usd[:, :origin]
     keys = np.flatnonzero(((~np.isnan(known)).sum(axis=1) >= WEEK) & (np.nansum(known, axis=1) > 0))
-    views = outlooks(look_at(known, horizon), loop_factor=loop_factor, keys=list(keys))
-    came = np.nansum(held.usd[keys, origin : origin + horizon], axis=1)
-    caps = [view.cap(risk) for view in views]
-    return pd.DataFrame(
+    before = None if highest is None else _cut(highest, origin)
+    views = views_of(known, before, loop_factor=loop_factor, keys=list(keys))
+    rows = []
+    for number, key in enumerate(keys):
+        own = {window: found[number] for window, found in views.items()}
+        caps = caps_of(own, risk)
+        for window, came in _came(usd[key], highest, int(key), origin, length).items():
+            rows += _judged(int(key), window, week, own[window], caps[window], came)
+    return pd.DataFrame(rows)
+
+
+def _cut(highest: Floats, origin: int) -> Floats:
+    """Give the dearest hours as they were known on a day: its own are still to come."""
+    made = highest[:, : origin + 1].copy()
+    made[:, origin] = np.nan
+    return made
+
+
+def _came(
+    usd: Floats, highest: Floats | None, key: int, origin: int, length: int
+) -> Mapping[str, Floats]:
+    """Give what was spent in each window of the days that were held back."""
+    days = np.nan_to_num(usd[origin : origin + length], nan=0.0)
+    if length == MONTH:
+        return {"month": np.array([days.sum()])}
+    made = {"1d": days, "7d": np.array([days.sum()])}
+    if highest is not None:
+        hours = highest[key, origin : origin + length]
+        made["5h"] = hours[~np.isnan(hours)]
+    return made
+
+
+def _judged(
+    key: int, window: str, week: int, view: Outlook, cap: Decimal, came: Floats
+) -> list[dict[str, object]]:
+    promised = view.odds(float(cap))
+    marks = {f"under_p{at}": view.quantile(at / 100) for at in (10, 50, 90)}
+    return [
         {
-            "key": keys,
-            "promised": [view.odds(cap) for view, cap in zip(views, caps, strict=True)],
-            "tripped": came > np.array(caps),
-            "under_p10": came <= [view.quantile(0.1) for view in views],
-            "under_p50": came <= [view.quantile(0.5) for view in views],
-            "under_p90": came <= [view.quantile(0.9) for view in views],
+            "key": key,
+            "window": window,
+            "week": week,
+            "promised": promised,
+            "tripped": bool(total > float(cap)),
+            **{name: bool(total <= mark) for name, mark in marks.items()},
         }
-    )
+        for total in came
+    ]
 
 
 def interval(count: int, total: int, *, clusters: int | None = None) -> tuple[float, float]:
@@ -103,40 +153,64 @@ def interval(count: int, total: int, *, clusters: int | None = None) -> tuple[fl
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def summed(tests: Sequence[Tried]) -> pd.DataFrame:
-    """Sum the back-tests for people.
+def summed(done: Tried) -> pd.DataFrame:
+    """Sum the back-test for people.
 
     Args:
-        tests: As `tried` gives them.
+        done: As `tried` gives it.
 
     Returns:
-        A row a horizon: `horizon_days`, `keys`, `periods`, `promised` (mean odds of a trip),
-        `tripped` (share), `low` and `high` (its 95 % interval), `kept` (trips are not
-        clearly more than promised), `cautious` (they are clearly fewer),
+        A row for all windows of the last week, then one for each window of it and of all weeks
+        that were held back: `window`, `held_back` (what was hidden), `keys`, `periods`, `promised`
+        (mean odds of a trip), `tripped` (share), `low` and `high` (its 95 % interval), `kept`
+        (trips are not clearly more than promised), `cautious` (they are clearly fewer),
         `under_p10`, `under_p50`, `under_p90` (shares; 0.1, 0.5 and 0.9 are right).
     """
-    rows = []
-    for one in tests:
-        frame = one.rows
-        low, high = interval(
-            int(frame["tripped"].sum()), len(frame), clusters=frame["key"].nunique()
+    if not done.weeks:
+        return objects([], COLUMNS)
+    rows, month = done.rows, done.rows["window"] == "month"
+    last = rows[~month & (rows["week"] == 0)]
+    parts = [(ALL, "last week", last)]
+    names = [window for window in WINDOWS if (last["window"] == window).any()]
+    parts += [(window, "last week", last[last["window"] == window]) for window in names]
+    if done.weeks > 1:
+        held = f"last {done.weeks} weeks, one by one"
+        parts += [(window, held, rows[rows["window"] == window]) for window in names]
+    parts.append(("month", f"last {MONTH} days", rows[month]))
+    made = [_summed(window, held, part) for window, held, part in parts if len(part)]
+    return objects(made, COLUMNS)
+
+
+def _summed(window: str, held: str, part: pd.DataFrame) -> dict[str, object]:
+    keys = int(part["key"].nunique())
+    low, high = interval(int(part["tripped"].sum()), len(part), clusters=keys)
+    promised = float(part["promised"].mean())
+    return {
+        "window": window,
+        "held_back": held,
+        "keys": keys,
+        "periods": len(part),
+        "promised": round(promised, 4),
+        "tripped": round(float(part["tripped"].mean()), 4),
+        "low": round(low, 4),
+        "high": round(high, 4),
+        "kept": bool(low <= promised),
+        "cautious": bool(high < promised),
+        **{
+            name: round(float(part[name].mean()), 4)
+            for name in ("under_p10", "under_p50", "under_p90")
+        },
+    }
+
+
+def by_key(done: Tried) -> dict[tuple[int, str], tuple[int, int]]:
+    """Count trips and the windows tried, by place of the key and window."""
+    if not done.weeks:
+        return {}
+    counts = done.rows.groupby(["key", "window"])["tripped"].agg(["sum", "count"])
+    return {
+        (int(key), str(window)): (int(trips), int(tested))
+        for (key, window), trips, tested in zip(
+            counts.index, counts["sum"], counts["count"], strict=True
         )
-        promised = float(frame["promised"].mean())
-        rows.append(
-            {
-                "horizon_days": one.horizon,
-                "keys": int(frame["key"].nunique()),
-                "periods": len(frame),
-                "promised": round(promised, 4),
-                "tripped": round(float(frame["tripped"].mean()), 4),
-                "low": round(low, 4),
-                "high": round(high, 4),
-                "kept": bool(low <= promised),
-                "cautious": bool(high < promised),
-                **{
-                    name: round(float(frame[name].mean()), 4)
-                    for name in ("under_p10", "under_p50", "under_p90")
-                },
-            }
-        )
-    return objects(rows, COLUMNS)
+    }

@@ -1,20 +1,25 @@
 """When each limit runs out, the binding one first, and by when to act."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from runbook_lib.analysis.caps.balance import Balance
 from runbook_lib.analysis.caps.frames import objects
 from runbook_lib.analysis.caps.grid import Held, day_of
 from runbook_lib.analysis.caps.material import CapMaterial, amount_of, to_type
 from runbook_lib.analysis.caps.outlook import SUM_HALF, Outlook, look_at, outlooks
 from runbook_lib.analysis.caps.planned import planned_factor
 from runbook_lib.analysis.caps.sized import Sized
-from runbook_lib.analysis.caps.standing import Balance, Standing
+from runbook_lib.analysis.caps.standing import LENGTH_DAYS, Standing
+from runbook_lib.analysis.caps.tiers import WHOLE, budget_usd
+from runbook_lib.analysis.caps.used import month_start, used_of
 
 LONGEST_DAYS = 365.0
 """Days beyond which nothing is said to run out."""
@@ -22,35 +27,23 @@ LONGEST_DAYS = 365.0
 SPANS = (1, 7, 30)
 
 COLUMNS = [
-    *(
-        "what",
-        "account",
-        "key_name",
-        "environment",
-        "window",
-        "limit_usd",
-        "used_usd",
-        "remaining_usd",
-    ),
-    *("used_share", "elapsed_share", "burn_rate", "usd_a_day", "runs_out_on", "runs_out_early"),
-    *("act_by", "amount_usd", "basis"),
+    *("what", "account", "key_name", "environment", "window", "limit_usd", "used_usd"),
+    *("remaining_usd", "used_share", "elapsed_share", "burn_rate", "usd_a_day", "resets_at"),
+    *("runs_out_on", "runs_out_early", "act_by", "amount_usd", "basis", "source", "row_number"),
 ]
 
 
-def whole_views(
-    material: CapMaterial, held: Held, account: str | None = None
-) -> dict[str, Outlook]:
-    """Give the outlook of all keys of an account together, by window; empty without history.
+def together(material: CapMaterial, held: Held, mine: NDArray[np.bool_]) -> dict[str, Outlook]:
+    """Give the outlook of several keys together, by window; empty without history.
 
     Args:
         material: Reads plans and `now`.
         held: Spend by key and day.
-        account: Which; None for all.
+        mine: Which keys.
 
     Returns:
         Outlooks of a day, a week and a month.
     """
-    mine = np.array([account is None or one == account for one in held.accounts], dtype=bool)
     usd = held.usd[mine]
     known = ~np.isnan(usd)
     line = np.where(known.any(axis=0), np.nansum(usd, axis=0), np.nan)[None]
@@ -58,12 +51,17 @@ def whole_views(
         return {}
     made = {}
     for window, days in zip(("1d", "7d", "month"), SPANS, strict=True):
-        parts = planned_factor(material.planned, held.names, now=material.now, days=days)
+        parts = planned_factor(material.planned, held.keys, now=material.now, days=days)
         weights = np.nansum(held.usd[:, -30:], axis=1) * mine
         share = weights.sum()
         factor = np.array([float((parts * weights).sum() / share) if share > 0 else 1.0])
         made[window] = outlooks(look_at(line, days), factor=factor, own_half=SUM_HALF)[0]
     return made
+
+
+def of_account(held: Held, account: str | None) -> NDArray[np.bool_]:
+    """Tell which keys are those of an account; None for all."""
+    return np.array([account is None or ref.account == account for ref in held.keys], dtype=bool)
 
 
 def days_until(views: Mapping[str, Outlook], remaining: Decimal, share: float) -> float | None:
@@ -103,106 +101,210 @@ def act_by(early: date | None, today: date, lead_days: int) -> date | None:
     return max(day, today)
 
 
-def clocks(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """One limit as it stands: what it is of, what is left, and where that is from.
+
+    Attributes:
+        what: "balance", "budget", "key cap" or "window".
+        views: Outlooks of the spend that it limits.
+        limit, used, remaining: USD; None where unknown.
+        began, resets: Its span, where known.
+        basis: Where the numbers are from, in words; source and row: the row they stand on.
+        of: `account`, `key_name`, `environment`, `window`; without those that do not apply.
+    """
+
+    what: str
+    views: Mapping[str, Outlook] = field(repr=False)
+    limit: Decimal | None
+    used: Decimal | None
+    remaining: Decimal
+    began: datetime | None
+    resets: datetime | None
+    basis: str
+    source: str
+    row: int
+    of: Mapping[str, str | None]
+
+    @property
+    def rolls(self) -> bool:
+        """Whether it is whole again after a while."""
+        return self.what in ("window", "budget")
+
+
+def limits_of(
     material: CapMaterial,
     held: Held,
     keys: Sequence[Sized],
     caps: Sequence[Standing],
     accounts: Sequence[Balance],
-) -> pd.DataFrame:
-    """Give every clock in one table.
+) -> list[Limit]:
+    """Gather every limit of which is known what is left.
 
     Args:
-        material: Reads `now`, `lead_days` and plans.
+        material: Reads `now` and the budget.
         held: Spend by key and day.
         keys: Every key with its outlooks.
         caps: What is set.
         accounts: Balances by account.
 
     Returns:
-        A row a limit, soonest first: `what` (balance, key cap, window), `account`, `key_name`,
-        `environment`, `window`, `limit_usd`, `used_usd`, `remaining_usd` (Decimal USD),
-        `used_share`, `elapsed_share`, `burn_rate` (used over elapsed share: above 1 it ends early),
-        `usd_a_day` (p50), `runs_out_on` (date at p50), `runs_out_early` (at p90), `act_by` (date),
-        `amount_usd` (to add so that thirty days at p90 are covered), `basis`. None where unknown
-        or not before a year is over; a window that rolls over first does not run out.
+        Balances, budgets of the month, key caps and windows.
     """
-    rows: list[dict[str, Any]] = []
-    by_name = {one.key_name: one for one in keys}
-    for one in accounts:
-        views = whole_views(material, held, one.account)
-        if views:
-            made = _row(material, views, remaining=one.usd, basis=one.basis)
-            rows.append({**made, "account": one.account or None})
-    for cap in caps:
-        own = by_name.get(cap.key_name)
-        if cap.remaining_usd is not None and own is not None and own.views:
-            rows.append(
-                _row(material, own.views, remaining=cap.remaining_usd, basis=cap.source, cap=cap)
-            )
+    return [
+        *_balances(material, held, accounts),
+        *_budgets(material, held, keys),
+        *_caps(keys, caps),
+    ]
+
+
+def clocks(material: CapMaterial, limits: Sequence[Limit]) -> pd.DataFrame:
+    """Give every clock in one table.
+
+    Args:
+        material: Reads `now`, `lead_days`, `timezone`.
+        limits: As `limits_of` gives them; those of which no spend is forecast are left out.
+
+    Returns:
+        A row a limit, soonest first: `what` (balance, budget, key cap, window), `account`,
+        `key_name`, `environment`, `window`, `limit_usd`, `used_usd`, `remaining_usd` (Decimal USD),
+        `used_share`, `elapsed_share`, `burn_rate` (used over elapsed share: above 1 it ends early),
+        `usd_a_day` (p50), `resets_at` (instant), `runs_out_on` (date at p50), `runs_out_early` (at
+        p90), `act_by` (date), `amount_usd` (to add so that thirty days at p90 are covered),
+        `basis`, and the row it stands on: `source`, `row_number`. None where unknown or not before
+        a year is over; a window or budget that is whole again first does not run out.
+    """
+    rows = [_row(material, one) for one in limits if one.views]
     never = date.max
-    order = sorted(
-        range(len(rows)),
-        key=lambda at: (
-            rows[at]["runs_out_early"] or never,
-            rows[at]["runs_out_on"] or never,
-            str(rows[at]["key_name"]),
-            str(rows[at]["window"]),
-        ),
+    rows.sort(
+        key=lambda row: (
+            row["runs_out_early"] or never,
+            row["runs_out_on"] or never,
+            row["what"],
+            *(str(row.get(at) or "") for at in ("key_name", "account", "environment", "window")),
+        )
     )
-    return objects([rows[at] for at in order], COLUMNS)
+    return objects(rows, COLUMNS)
 
 
-def _row(
-    material: CapMaterial,
-    views: Mapping[str, Outlook],
-    *,
-    remaining: Decimal,
-    basis: str,
-    cap: Standing | None = None,
-) -> dict[str, object]:
-    now = material.now
-    ends = [_when(material, days_until(views, remaining, share), cap) for share in (0.5, 0.9)]
-    rolls = cap is not None and cap.window != "total"
-    need = amount_of(views["month"].quantile(0.9)) - remaining
-    today = _local(material, now)
-    used = _share(cap)
-    elapsed = None if cap is None else cap.elapsed(now)
+def _balances(material: CapMaterial, held: Held, accounts: Sequence[Balance]) -> Iterator[Limit]:
+    for one in accounts:
+        yield Limit(
+            what="balance",
+            views=together(material, held, of_account(held, one.account)),
+            limit=None,
+            used=None,
+            remaining=one.usd,
+            began=None,
+            resets=None,
+            basis=one.basis,
+            source=one.source,
+            row=one.row,
+            of={"account": one.account},
+        )
+
+
+def _budgets(material: CapMaterial, held: Held, keys: Sequence[Sized]) -> Iterator[Limit]:
+    """The plan of the month: for each environment that has one, and for all together."""
+    used = used_of(material, held.refs)
+    names = sorted({one.environment for one in keys if one.environment})
+    for name in [WHOLE, *names]:
+        budget = budget_usd(material, "" if name == WHOLE else name)
+        mine = np.array([name in (WHOLE, one.environment) for one in keys], dtype=bool)
+        spent = [used.of(one.ref, "month") for one, own in zip(keys, mine, strict=True) if own]
+        if budget is None or None in spent:
+            continue
+        done = sum((usd for usd in spent if usd is not None), Decimal(0))
+        yield Limit(
+            what="budget",
+            views=together(material, held, mine),
+            limit=budget,
+            used=done,
+            remaining=max(budget - done, Decimal(0)),
+            began=month_start(material),
+            resets=month_start(material, later=1),
+            basis=f"{_budget_source(material, name)}, {used.basis('month')}",
+            source=_budget_source(material, name),
+            row=0,
+            of={"environment": name, "window": "month"},
+        )
+
+
+def _budget_source(material: CapMaterial, name: str) -> str:
+    return "parameters" if name == WHOLE and material.monthly_budget is not None else "budget"
+
+
+def _caps(keys: Sequence[Sized], caps: Sequence[Standing]) -> Iterator[Limit]:
+    by_ref = {one.ref: one for one in keys}
+    for cap in caps:
+        own = by_ref.get(cap.ref)
+        if cap.remaining_usd is None or own is None:
+            continue
+        yield Limit(
+            what="key cap" if cap.window == "total" else "window",
+            views=own.views,
+            limit=cap.limit_usd,
+            used=cap.used_usd,
+            remaining=cap.remaining_usd,
+            began=cap.began,
+            resets=cap.resets,
+            basis=cap.basis,
+            source=cap.source,
+            row=cap.row,
+            of={
+                "account": cap.ref.account,
+                "key_name": cap.ref.key_name,
+                "environment": own.environment or None,
+                "window": cap.window,
+            },
+        )
+
+
+def _row(material: CapMaterial, one: Limit) -> dict[str, Any]:
+    early, usual = (ends_on(material, one, share) for share in (0.9, 0.5))
+    need = amount_of(one.views["month"].quantile(0.9)) - one.remaining
+    today = day_of(material.now, material.timezone)
+    used = None if one.used is None or not one.limit else round(float(one.used / one.limit), 4)
+    elapsed = _elapsed(one, material.now)
     return {
-        "what": "balance" if cap is None else "window" if rolls else "key cap",
-        "key_name": None if cap is None else cap.key_name,
-        "environment": None if cap is None else cap.environment or None,
-        "window": None if cap is None else cap.window,
-        "limit_usd": None if cap is None else cap.limit_usd,
-        "used_usd": None if cap is None else cap.used_usd,
-        "remaining_usd": remaining,
+        "what": one.what,
+        **one.of,
+        "account": one.of.get("account") or None,
+        "limit_usd": one.limit,
+        "used_usd": one.used,
+        "remaining_usd": one.remaining,
         "used_share": used,
-        "elapsed_share": None if elapsed is None else round(elapsed, 4),
+        "elapsed_share": elapsed,
         "burn_rate": None if used is None or not elapsed else round(used / elapsed, 2),
-        "usd_a_day": amount_of(views["7d"].quantile(0.5) / 7),
-        "runs_out_on": ends[0],
-        "runs_out_early": ends[1],
-        "act_by": None if rolls else act_by(ends[1], today, material.lead_days),
-        "amount_usd": None if rolls else to_type(need) if need > 0 else Decimal(0),
-        "basis": basis,
+        "usd_a_day": amount_of(one.views["7d"].quantile(0.5) / 7),
+        "resets_at": one.resets if one.rolls else None,
+        "runs_out_on": usual,
+        "runs_out_early": early,
+        "act_by": None if one.what == "window" else act_by(early, today, material.lead_days),
+        "amount_usd": None if one.rolls else to_type(need) if need > 0 else Decimal(0),
+        "basis": one.basis,
+        "source": one.source,
+        "row_number": one.row or None,
     }
 
 
-def _share(cap: Standing | None) -> float | None:
-    if cap is None or cap.used_usd is None or not cap.limit_usd:
+def _elapsed(one: Limit, now: datetime) -> float | None:
+    if one.began is None or one.resets is None or one.resets <= one.began:
         return None
-    return round(float(cap.used_usd / cap.limit_usd), 4)
+    return round(min(1.0, max(0.0, (now - one.began) / (one.resets - one.began))), 4)
 
 
-def _when(material: CapMaterial, days: float | None, cap: Standing | None) -> date | None:
+def ends_on(material: CapMaterial, one: Limit, share: float) -> date | None:
+    """Give the local day on which a limit is used up; None where it is whole again before."""
+    days = days_until(one.views, one.remaining, share)
     if days is None:
         return None
     at = material.now + timedelta(days=days)
-    rolls = cap is not None and cap.window != "total" and days > 0
-    if cap is not None and rolls and (cap.resets is None or at >= cap.resets):
+    if one.rolls and days > 0 and (at >= (one.resets or _latest(material, one))):
         return None
-    return _local(material, at)
-
-
-def _local(material: CapMaterial, at: datetime) -> date:
     return day_of(at, material.timezone)
+
+
+def _latest(material: CapMaterial, one: Limit) -> datetime:
+    """Give the end of a window that could be open: at the latest its length from now."""
+    return material.now + timedelta(days=LENGTH_DAYS.get(str(one.of["window"]), 0.0))

@@ -1,8 +1,9 @@
-"""The tables behind the figures and the page: money is Decimal, shares are plain numbers."""
+"""The tables to type from and to plan with: money is Decimal, shares are plain numbers."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -10,54 +11,43 @@ import pandas as pd
 from runbook_lib import money
 from runbook_lib.analysis.caps.frames import objects
 from runbook_lib.analysis.caps.grid import Held, day_of
-from runbook_lib.analysis.caps.level import Floats
-from runbook_lib.analysis.caps.material import LAG_MINUTES, CapMaterial, amount_of
+from runbook_lib.analysis.caps.material import CapMaterial, amount_of
 from runbook_lib.analysis.caps.outlook import Outlook
-from runbook_lib.analysis.caps.replay import Loops, Replay, loops, overshoot, replay
 from runbook_lib.analysis.caps.sized import SURE_DAYS, WINDOWS, Sized
 from runbook_lib.analysis.caps.standing import Standing
 from runbook_lib.analysis.caps.tiers import defaults
 
-CURVE_STEPS = 24
-"""Points of a curve, from a fifth of the sized cap to five times it."""
-
-CURVE_KEYS = 12
-"""Dearest keys that get curves."""
+if TYPE_CHECKING:
+    from runbook_lib.analysis.caps.refs import Ref
 
 
 def caps_table(
-    keys: Sequence[Sized],
-    known: Mapping[str, str],
-    tests: Mapping[tuple[str, str], tuple[int, int]],
+    keys: Sequence[Sized], tests: Mapping[tuple[int, str], tuple[int, int]]
 ) -> pd.DataFrame:
     """Give the sized caps, a row a key and window.
 
     Args:
         keys: Every key.
-        known: Environment of each.
-        tests: Trips and periods of the back-test by key and window.
+        tests: Trips and windows of the back-test by place of the key and window.
 
     Returns:
-        `key_name`, `environment`, `window`, `days` (history), `p10_usd`, `p50_usd`, `p90_usd`
-        (spend of one window), `cap_usd`, `odds` (of a trip in one window), `tested` (periods),
-        `tripped` (of them), `basis` (own history, pooled, or why there is none).
+        `account`, `key_name`, `environment`, `window`, `days` (history), `p10_usd`, `p50_usd`,
+        `p90_usd` (spend of one window), `cap_usd`, `odds` (of a trip in one window), `tested`
+        (windows held back), `tripped` (of them), `basis` (own history, pooled, or why there is
+        none).
     """
     rows = []
-    for one in keys:
+    for place, one in enumerate(keys):
         for window in WINDOWS:
-            row: dict[str, object] = {
-                "key_name": one.key_name,
-                "environment": known.get(one.key_name) or None,
-                "window": window,
-                "days": one.days,
-            }
             view = one.views.get(window)
-            tested = tests.get((one.key_name, window))
+            tested = tests.get((place, window))
             at = (0.1, 0.5, 0.9)
             spent = [None if view is None else amount_of(view.quantile(share)) for share in at]
             rows.append(
                 {
-                    **row,
+                    **_of(one),
+                    "window": window,
+                    "days": one.days,
                     **dict(zip(("p10_usd", "p50_usd", "p90_usd"), spent, strict=True)),
                     "cap_usd": one.caps.get(window),
                     "odds": None if view is None else round(one.odds(window), 4),
@@ -67,6 +57,15 @@ def caps_table(
                 }
             )
     return objects(rows)
+
+
+def _of(one: Sized) -> dict[str, object]:
+    """Name the key of a row."""
+    return {
+        "account": one.ref.account or None,
+        "key_name": one.ref.key_name,
+        "environment": one.environment or None,
+    }
 
 
 def basis_of(one: Sized, view: Outlook | None) -> str:
@@ -81,8 +80,8 @@ def to_type_table(
     material: CapMaterial,
     keys: Sequence[Sized],
     caps: Sequence[Standing],
-    known: Mapping[str, str],
     held: Held,
+    events: pd.DataFrame,
 ) -> pd.DataFrame:
     """Give the numbers to type into /keys, a row a key and window.
 
@@ -90,55 +89,82 @@ def to_type_table(
         material: Reads currency, rate, `now`, `review_days`.
         keys: Every key.
         caps: What is set: its currency stays, and its used amount counts.
-        known: Environment of each key.
         held: Spend, for what a lifetime quota has used.
+        events: What plans need, as `events.events_table` gives it.
 
     Returns:
-        `key_name`, `environment`, `window` (total, 5h, 1d, 7d), `type` (the number), `currency`,
-        `cap_usd` (behind it), `used_usd` (so far, for "total"), `set_now` (amount), `odds`,
-        `review_on` (date), `note`. A lifetime quota gets used so far + what it may spend until the
-        review; a window gets its cap. None where no number can be given, with the reason.
+        `account`, `key_name`, `environment`, `window` (total, 1d, 7d, 5h), `type` (the number),
+        `currency`, `set_now` (amount that is set for this window), `set_elsewhere`
+        (what is set for the key's other windows), `cap_usd` (behind the number), `used_usd` (so
+        far, for "total"), `odds`, `review_on` (date), `note`. A lifetime quota gets used so far +
+        what it may spend until the review; a window gets its cap. None where no number can be
+        given, with the reason.
     """
-    fixed = {(one.key_name, one.window): one for one in caps}
-    tier = defaults(material, [one.key_name for one in keys], known)
+    fixed = {(one.ref, one.window): one for one in caps}
+    by_ref: dict[Ref, list[Standing]] = {}
+    for cap in caps:
+        by_ref.setdefault(cap.ref, []).append(cap)
+    tier = defaults(material, keys)
     review = day_of(material.now, material.timezone) + timedelta(days=material.review_days)
     rows = []
     for place, one in enumerate(keys):
+        own = by_ref.get(one.ref, [])
         for window in ("total", "1d", "7d", "5h"):
-            now = fixed.get((one.key_name, window))
-            cap = _until_review(material, one) if window == "total" else one.caps.get(window)
-            note = "by its history"
-            if cap is None and window == "total":
-                cap = tier.get(one.key_name)
-                note = f"starting point of its environment: {one.reason}"
-            if cap is None:
-                note = f"{one.reason}; " + (
-                    "give its environment and the budget" if window == "total" else "no number"
-                )
+            now = fixed.get((one.ref, window))
+            room, note = _number(material, one, window, tier.get(one.ref))
             used = _used(now, held, place) if window == "total" else None
-            number = None if cap is None else cap + (used or money.ZERO)
+            number = None if room is None else room + (used or money.ZERO)
             currency = _currency(material, now)
+            others = [_told(other) for other in own if other.window != window]
             rows.append(
                 {
-                    "key_name": one.key_name,
-                    "environment": known.get(one.key_name) or None,
+                    **_of(one),
                     "window": window,
                     "type": None if number is None else material.typed(number, currency),
                     "currency": currency,
-                    "cap_usd": cap,
-                    "used_usd": used,
                     "set_now": None if now is None else now.amount,
+                    "set_elsewhere": "; ".join(others) or None,
+                    "cap_usd": room,
+                    "used_usd": used,
                     "odds": _odds(one, window),
                     "review_on": review,
-                    "note": note + _lower_bound(window, now),
+                    "note": note + _lower_bound(window, now) + _event(window, one, events),
                 }
             )
     return objects(rows)
 
 
-def _until_review(material: CapMaterial, one: Sized) -> Decimal | None:
-    month = one.caps.get("month")
-    return None if month is None else month * material.review_days / 30
+def _told(cap: Standing) -> str:
+    """Write a cap as it is set: "129.60 USD (total)"."""
+    amount = money.plain(cap.amount)
+    return f"{amount} {cap.inventory_currency or cap.currency} ({cap.window})"
+
+
+def _number(
+    material: CapMaterial, one: Sized, window: str, tier: Decimal | None
+) -> tuple[Decimal | None, str]:
+    """Give what a key may spend, in USD, and what that rests on; or why there is no number."""
+    if one.caps:
+        month = one.caps["month"] * material.review_days / 30
+        return (month if window == "total" else one.caps[window]), "by its history"
+    if window != "total":
+        return None, f"{one.reason}; no number"
+    if tier is None:
+        return None, f"{one.reason}; give its environment and the budget"
+    return tier, f"starting point of its environment: {one.reason}"
+
+
+def _event(window: str, one: Sized, events: pd.DataFrame) -> str:
+    """Say which cap of a day to type while a planned event lasts."""
+    if window != "1d" or events.empty:
+        return ""
+    mine = (events["key_name"] == one.ref.key_name) & (
+        events["account"].map(lambda account: account or "") == one.ref.account
+    )
+    return "".join(
+        f"; planned: type {money.usd(row['day_cap_usd'])} from {row['from_day']} to {row['to_day']}"
+        for row in events[mine].to_dict("records")
+    )
 
 
 def _odds(one: Sized, window: str) -> float | None:
@@ -163,140 +189,6 @@ def _currency(material: CapMaterial, now: Standing | None) -> str:
     if kept == "CNY" and material.cny_per_usd is not None:
         return "CNY"
     return "USD" if kept == "USD" else material.currency
-
-
-def effect_table(
-    material: CapMaterial, keys: Sequence[Sized], caps: Sequence[Standing], held: Held
-) -> pd.DataFrame:
-    """Say what caps do: to the key's own past, to a loop, and beyond themselves.
-
-    Args:
-        material: Reads `loop_factor`, `in_flight`.
-        keys: Every key with its sized caps.
-        caps: What is set; a window that is set is replayed beside the sized one.
-        held: Spend by hour.
-
-    Returns:
-        A row a key, window and kind ("sized" or "set"): `cap_usd`, `windows` (opened in the past),
-        `trips`, `first_trip` (date), `blocked_min`, `stopped_usd`; for the day also
-        `loop_median_h`, `loop_worst_h`, `loop_median_usd`, `loop_worst_usd`, `loop_not_stopped`
-        (share); `overshoot_usd`. Empty without hours.
-    """
-    columns = [
-        *("key_name", "window", "kind", "cap_usd", "windows", "trips", "first_trip"),
-        *("blocked_min", "stopped_usd", "loop_median_h", "loop_worst_h", "loop_median_usd"),
-        *("loop_worst_usd", "loop_not_stopped", "overshoot_usd"),
-    ]
-    if held.hours is None:
-        return objects([], columns)
-    hours = held.hours.reshape(len(held.names), -1)
-    over = overshoot(
-        held.dearest,
-        hours[:, -168:].mean(axis=1),
-        in_flight=material.in_flight,
-        factor=material.loop_factor,
-        lag_minutes=LAG_MINUTES,
-    )
-    rows: list[dict[str, object]] = []
-    for window in WINDOWS:
-        chosen = {"sized": [one.caps.get(window) for one in keys]}
-        fixed = {one.key_name: one.limit_usd for one in caps if one.window == window}
-        if fixed:
-            chosen["set"] = [fixed.get(name) for name in held.names]
-        for kind, amounts in chosen.items():
-            limits = np.array([np.inf if cap is None else float(cap) for cap in amounts])
-            done = replay(hours, limits, window)
-            burnt = None
-            if window == "1d":
-                burnt = loops(hours, limits, factor=material.loop_factor)
-            rows += _effects(held, window, kind, amounts, done, burnt, over)
-    return objects(rows, columns)
-
-
-def _effects(
-    held: Held,
-    window: str,
-    kind: str,
-    amounts: Sequence[Decimal | None],
-    done: Replay,
-    burnt: Loops | None,
-    over: Floats,
-) -> list[dict[str, object]]:
-    rows = []
-    for place, cap in enumerate(amounts):
-        if cap is None:
-            continue
-        first = int(done.first[place])
-        rows.append(
-            {
-                "key_name": held.names[place],
-                "window": window,
-                "kind": kind,
-                "cap_usd": cap,
-                "windows": int(done.windows[place]),
-                "trips": int(done.trips[place]),
-                "first_trip": held.day(first // 24) if first >= 0 else None,
-                "blocked_min": round(float(done.blocked_min[place])),
-                "stopped_usd": amount_of(done.stopped_usd[place]),
-                **_loop(burnt, place),
-                "overshoot_usd": amount_of(over[place]),
-            }
-        )
-    return rows
-
-
-def _loop(burnt: Loops | None, place: int) -> dict[str, object]:
-    made: dict[str, object] = {}
-    for name in ("median_h", "worst_h", "not_stopped"):
-        value = float("nan") if burnt is None else float(getattr(burnt, name)[place])
-        made[f"loop_{name}"] = round(value, 4) if np.isfinite(value) else None
-    for name in ("median_usd", "worst_usd"):
-        value = float("nan") if burnt is None else float(getattr(burnt, name)[place])
-        made[f"loop_{name}"] = amount_of(value) if np.isfinite(value) else None
-    return made
-
-
-def curves_table(material: CapMaterial, keys: Sequence[Sized], held: Held) -> pd.DataFrame:
-    """Give odds of a trip and the cost of a loop against the cap of a day, for the dearest keys.
-
-    Args:
-        material: Reads `loop_factor`.
-        keys: Every key.
-        held: Spend by hour.
-
-    Returns:
-        A row a key and cap: `key_name`, `cap_usd`, `odds` (in one day), `loop_median_usd`,
-        `loop_median_h` (None where not stopped in two days, or no hours are known), `sized`
-        (True on the row of the sized cap).
-    """
-    columns = ["key_name", "cap_usd", "odds", "loop_median_usd", "loop_median_h", "sized"]
-    able = [place for place, one in enumerate(keys) if one.views]
-    able.sort(key=lambda place: -keys[place].views["7d"].quantile(0.5))
-    rows = []
-    for place in able[:CURVE_KEYS]:
-        one = keys[place]
-        sized = float(one.caps["1d"])
-        steps = np.sort(np.append(sized * np.geomspace(0.2, 5, CURVE_STEPS), sized))
-        burnt = _curve(material, held, place, steps)
-        for number, cap in enumerate(steps):
-            rows.append(
-                {
-                    "key_name": one.key_name,
-                    "cap_usd": amount_of(cap),
-                    "odds": round(one.views["1d"].odds(float(cap)), 4),
-                    "loop_median_usd": _loop(burnt, number)["loop_median_usd"],
-                    "loop_median_h": _loop(burnt, number)["loop_median_h"],
-                    "sized": bool(cap == sized),
-                }
-            )
-    return objects(rows, columns)
-
-
-def _curve(material: CapMaterial, held: Held, place: int, steps: Floats) -> Loops | None:
-    if held.hours is None:
-        return None
-    line = held.hours[place].reshape(1, -1)
-    return loops(np.repeat(line, len(steps), axis=0), steps, factor=material.loop_factor)
 
 
 def fan_table(views: Mapping[str, Outlook], held: Held, today: date) -> pd.DataFrame:

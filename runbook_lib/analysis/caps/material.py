@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
@@ -20,7 +20,11 @@ REVIEW_DAYS = 30
 """Days after which caps are looked at again."""
 
 IN_FLIGHT = 10
-"""Calls at once that an overshoot is reckoned with, where nobody says more."""
+"""Calls at once that an overshoot is reckoned with where the data do not say."""
+
+
+SOON = timedelta(hours=1)
+"""How long after *now* a live answer or a reading still tells of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,18 +32,24 @@ class CapMaterial:
     """What is known when caps are sized; every frame may be empty.
 
     Attributes:
-        daily: Usage by day and key: `key_name`, `day_local` (text or date, in *timezone*) or
-            `bucket` (aware UTC), `cost_usd` (Decimal USD). Days without rows are zero from the
-            key's first use on.
-        hourly: Usage by hour and key: `key_name`, `hour_local` (text) or `bucket` (aware UTC),
-            `cost_usd`, and `max_cost_usd` where known (dearest single call).
-        keys: The inventory: `key_name`, `environment`, `cap_amount`, `cap_currency`, `cap_window`,
-            `created_at`, `expires_at`.
-        key_state: Live answers: `key_name`, `asked_at`, `window`, `limit_usd`, `used_usd`,
-            `reset_at`, `balance_usd`, `cost_usd`.
+        daily: Usage by day and key: `account`, `key_name`, `day_local` (text or date, in
+            *timezone*) or `bucket` (aware UTC), `cost_usd` (Decimal USD). Days without rows are
+            zero from the key's first use on.
+        hourly: Usage by hour and key: `account`, `key_name`, `hour_local` (text) or `bucket`
+            (aware UTC), `cost_usd`; `requests` and `max_cost_usd` (dearest single call) where
+            known.
+        keys: The inventory: `account`, `key_name`, `environment`, `owner`, `cap_amount`,
+            `cap_currency`, `cap_window`, `created_at`, `expires_at`.
+        key_state: Live answers: `account`, `key_name`, `asked_at`, `window`, `limit_usd`,
+            `used_usd`, `reset_at`, `balance_usd`, `cost_usd`.
         ledger: `ts`, `kind`, `amount`, `currency`, `balance`.
         budget: `environment`, `key_name`, `month`, `amount`, `currency`.
-        planned: `start`, `end`, `key_name`, `factor`, `note`.
+        planned: `account`, `start`, `end`, `key_name`, `factor`, `note`.
+        recent: Usage by key and rolling window ("5h", "7d") up to now: `account`, `key_name`,
+            `window`, `cost_usd`; without columns where it was not asked.
+        calls: Newest attempts of the call log: `account`, `key_name`, `ts` (start), `duration_ms`.
+        billed: Newest usage rows: `account`, `key_name`, `ts` (end), `duration_ms`.
+        unseen: Attempts and usage rows of the same days that are not among these, in that order.
         now: Time the caps are sized at, aware.
         risk: Share of usual periods in which a cap may stop honest use, over 0 and under 0.5.
         monthly_budget: Budget of a month in *currency*; None where not given.
@@ -51,7 +61,8 @@ class CapMaterial:
         timezone: IANA zone of days and months.
         data_end: End of the usage export; the day it falls on counts as unfinished. None: *now*.
         review_days: Days until caps are looked at again.
-        in_flight: Calls at once that an overshoot is reckoned with.
+        in_flight: Calls at once that an overshoot is reckoned with where neither calls nor usage
+            rows say it.
     """
 
     daily: pd.DataFrame = field(repr=False)
@@ -62,6 +73,10 @@ class CapMaterial:
     budget: pd.DataFrame = field(repr=False)
     planned: pd.DataFrame = field(repr=False)
     now: datetime
+    recent: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    calls: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    billed: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    unseen: tuple[int, int] = (0, 0)
     risk: float = 0.05
     monthly_budget: Decimal | None = None
     currency: str = "USD"
@@ -89,6 +104,14 @@ class CapMaterial:
             raise ParameterError("cny_per_usd", None, hint="the rate, as amounts are in CNY")
         if self.rate_date and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", self.rate_date):
             raise ParameterError("rate_date", self.rate_date, hint="a day such as 2026-11-24")
+
+    @property
+    def known_until(self) -> datetime:
+        """The latest reading of a key or a balance that tells of *now*.
+
+        Data end with their last row, and are read off a little later.
+        """
+        return self.now + SOON
 
     def usd(self, amount: object, currency: object = None) -> Decimal | None:
         """Give an amount in USD; None where it is unknown, or is CNY and no rate is given."""

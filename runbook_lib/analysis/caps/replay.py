@@ -142,23 +142,3 @@ def _waits(hours: Floats, caps: Floats, burn: Floats, day: int, hour: int) -> Fl
     )
     found = np.maximum(0, over.argmax(axis=1) - hour + 1).astype(float)
     return np.where(over.any(axis=1), found, np.inf)
-
-
-def overshoot(
-    dearest: Floats, hourly: Floats, *, in_flight: int, factor: float, lag_minutes: float
-) -> Floats:
-    """Bound what can be spent beyond a cap, in USD by key.
-
-    Args:
-        dearest: Dearest single call.
-        hourly: Mean hour of the last week.
-        in_flight: Calls that are under way when the cap is reached.
-        factor: Times the usual load at that moment.
-        lag_minutes: Minutes the gateway's count is behind.
-
-    Returns:
-        Calls under way at the price of the dearest, and what a loop burns within the lag.
-
-    Source: contract §7 (M).
-    """
-    return np.asarray(in_flight * dearest + factor * hourly * lag_minutes / 60)

@@ -1,15 +1,17 @@
 """The exhibits of a sizing: each table with its title and how to read it."""
 
-from collections.abc import Sequence
-
 import pandas as pd
 
 from runbook_lib import money
 from runbook_lib.analysis.caps import exhibits
-from runbook_lib.analysis.caps.backtest import Tried, summed
-from runbook_lib.analysis.caps.clocks import whole_views
+from runbook_lib.analysis.caps.backtest import by_key, summed
+from runbook_lib.analysis.caps.clocks import of_account, together
+from runbook_lib.analysis.caps.effect import curves_table
+from runbook_lib.analysis.caps.effective import effective
 from runbook_lib.analysis.caps.frames import objects
-from runbook_lib.analysis.caps.grid import Held, day_of
+from runbook_lib.analysis.caps.grid import day_of
+from runbook_lib.analysis.caps.inflight import overshoot_table
+from runbook_lib.analysis.caps.material import LAG_MINUTES
 from runbook_lib.analysis.caps.month import MonthEnd
 from runbook_lib.analysis.caps.tiers import DEV_USD, STAGING_USD
 from runbook_lib.analysis.caps.work import Worked
@@ -20,13 +22,29 @@ TITLES = {
     "caps": "What each key may spend, and the odds of a trip",
     "whole": "All caps against budget and balance",
     "clocks": "What ends first",
+    "effective": "What each key can spend at once, and which limit binds",
     "effect": "What the caps would have done, and what they do to a loop",
+    "overshoot": "What can be spent beyond a cap",
     "curves": "Odds of a trip and cost of a loop against the cap of a day",
     "fan": "All keys together: spent, and what is to come",
+    "planned": "What planned events need",
     "backtest": "What was promised, and what came",
     "month_end": "How the month ends",
 }
 """Exhibits in their order, the first the one to act by."""
+
+SEEN = {
+    "to_type": [
+        *("account", "key_name", "environment", "window", "type+currency", "set_now"),
+        *("set_elsewhere", "cap_usd", "used_usd", "odds", "review_on", "note"),
+    ],
+    "clocks": [
+        *("what+window", "key_name+account", "environment", "remaining_usd+limit_usd"),
+        *("used_share", "elapsed_share", "burn_rate", "usd_a_day", "runs_out_early+runs_out_on"),
+        *("act_by", "amount_usd", "resets_at", "basis"),
+    ],
+}
+"""Columns of wide tables that people see; the CSV has all."""
 
 
 def exhibits_of(work: Worked) -> dict[str, Exhibit]:
@@ -36,12 +54,18 @@ def exhibits_of(work: Worked) -> dict[str, Exhibit]:
         work: What was reckoned.
 
     Returns:
-        Exhibits; see the functions of `exhibits`, `tiers.whole`, `clocks.clocks`,
-        `backtest.summed` and `MonthEnd` for their columns.
+        Exhibits; see the functions of `exhibits`, `effect`, `effective`, `inflight`, `events`,
+        `tiers.whole`, `clocks.clocks`, `backtest.summed` and `month_frame` for their columns.
     """
     frames, notes = _frames(work), _notes(work)
     return {
-        name: Exhibit(name=name, title=title, frame=frames[name], note=notes[name])
+        name: Exhibit(
+            name=name,
+            title=title,
+            frame=frames[name],
+            note=notes[name],
+            columns=SEEN.get(name, ()),
+        )
         for name, title in TITLES.items()
     }
 
@@ -50,15 +74,18 @@ def _frames(work: Worked) -> dict[str, pd.DataFrame]:
     """Give the rows behind every exhibit, by its name."""
     material, held, keys = work.material, work.held, work.keys
     today = day_of(material.now, material.timezone)
-    tests = _tests(held, work.tests)
+    every = together(material, held, of_account(held, None))
     return {
-        "to_type": exhibits.to_type_table(material, keys, work.caps, work.known, held),
-        "caps": exhibits.caps_table(keys, work.known, tests),
+        "to_type": exhibits.to_type_table(material, keys, work.caps, held, work.events),
+        "caps": exhibits.caps_table(keys, by_key(work.tests)),
         "whole": work.table,
         "clocks": work.times,
-        "effect": exhibits.effect_table(material, keys, work.caps, held),
-        "curves": exhibits.curves_table(material, keys, held),
-        "fan": exhibits.fan_table(whole_views(material, held), held, today),
+        "effective": effective(material, keys, work.limits),
+        "effect": work.effects,
+        "overshoot": overshoot_table(material, held, list(work.flying)),
+        "curves": curves_table(material, keys, held),
+        "fan": exhibits.fan_table(every, held, today),
+        "planned": work.events,
         "backtest": summed(work.tests),
         "month_end": month_frame(work.end),
     }
@@ -69,32 +96,36 @@ def _notes(work: Worked) -> dict[str, str]:
     material = work.material
     rate = f" {material.rate_note()}." if material.rate_note() else ""
     return {
-        "to_type": "Lifetime quotas: used so far and what may be spent until the review. "
-        f"Windows: the cap itself.{rate}",
-        "caps": "Odds are of one window, those in which a key is put to another use included.",
-        "whole": "Proposed from history; the tier is the starting point: production 90 % of the "
-        f"budget, staging {money.usd(STAGING_USD)}, development {money.usd(DEV_USD)} a key.{rate}",
-        "clocks": "Burn rate: used share over elapsed share; above 1 it ends before its time.",
+        "to_type": "Lifetime quotas (total): used so far and what may be spent until the review. "
+        f"Windows: the cap itself. Any one of them holds a loop.{rate}",
+        "caps": "Odds are of one window, those in which a key is put to another use included; for "
+        "5h they are of the dearest five hours of a day. Tested and tripped: windows of the weeks "
+        "held back.",
+        "whole": "Proposed from history, of a month; set: what the tightest cap of each key lets "
+        "be spent in a month, a window's cap counted for every window of it, a quota what is left "
+        "of it. The tier is the starting point: production 90 % of the budget, staging "
+        f"{money.usd(STAGING_USD)}, development {money.usd(DEV_USD)} a key.{rate}",
+        "clocks": "Burn rate: used share over elapsed share; above 1 it ends before its time. The "
+        "early day is at p90, the usual one at p50. A window that is whole again first has no day; "
+        "whether its cap is too low, the odds tell.",
+        "effective": "The least of balance, budget, quota and windows is what a key can spend "
+        "now; a window is whole again when it rolls over.",
         "effect": f"A loop at {material.loop_factor:g} times the usual hour, from every hour of "
-        f"the last week. Overshoot: {material.in_flight} calls under way at the price of the "
-        "dearest, and five minutes of a loop while the gateway's count lags.",
+        "the last week; a key that rested has none. Rehearse the stop with fallback_verification.",
+        "overshoot": "Calls under way: the most at one instant of the last week, from start and "
+        "end of attempts in the call log and of usage rows (end minus length); where not all rows "
+        "were read, of the busiest hour too (requests times mean length, and three standard "
+        f"deviations). Times the dearest call, and {LAG_MINUTES} minutes of a loop at "
+        f"{material.loop_factor:g} times the usual hour while the gateway's count lags (M).",
         "curves": "The dearest keys; the sized cap is marked.",
         "fan": "p10, p50 and p90 of the total from today to that day.",
-        "backtest": "Each period is forecast from what was known before it. The interval counts "
-        "periods of one key as one.",
+        "planned": "From planned.csv: what these days need at p90 without and with the plan, and "
+        "the cap of a day to type while it lasts. The forecasts of the next thirty days hold it.",
+        "backtest": "The newest weeks were hidden one by one, caps typed as of the day before from "
+        "what was known then, and the hidden week replayed against them. Kept: trips are not "
+        "clearly more than promised. The interval (95 %) counts all windows of one key as one.",
         "month_end": work.end.reason or "Spent to date and the forecast of the days to come.",
     }
-
-
-def _tests(held: Held, tests: Sequence[Tried]) -> dict[tuple[str, str], tuple[int, int]]:
-    """Count trips and periods by key and window."""
-    names = {1: "1d", 7: "7d", 30: "month"}
-    found = {}
-    for one in tests:
-        counts = one.rows.groupby("key")["tripped"].agg(["sum", "count"])
-        for place, trips, periods in zip(counts.index, counts["sum"], counts["count"], strict=True):
-            found[held.names[int(place)], names[one.horizon]] = (int(trips), int(periods))
-    return found
 
 
 def month_frame(end: MonthEnd) -> pd.DataFrame:

@@ -4,19 +4,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from runbook_lib import money
-from runbook_lib.analysis.caps import against
+from runbook_lib.analysis.caps import against, ends
 from runbook_lib.analysis.caps.backtest import tried
-from runbook_lib.analysis.caps.clocks import clocks
+from runbook_lib.analysis.caps.balance import Balance, balances, unread
+from runbook_lib.analysis.caps.clocks import clocks, limits_of
+from runbook_lib.analysis.caps.effect import effect_table
+from runbook_lib.analysis.caps.events import events_table
 from runbook_lib.analysis.caps.grid import day_of, held_of
-from runbook_lib.analysis.caps.material import CapMaterial
+from runbook_lib.analysis.caps.inflight import under_way
+from runbook_lib.analysis.caps.material import CapMaterial, text_of
 from runbook_lib.analysis.caps.month import month_end
 from runbook_lib.analysis.caps.planned import without_factor
+from runbook_lib.analysis.caps.refs import Ref
 from runbook_lib.analysis.caps.shown import exhibits_of
-from runbook_lib.analysis.caps.sized import WINDOWS, Sized, sized
-from runbook_lib.analysis.caps.standing import Balance, balances, environments, standing
-from runbook_lib.analysis.caps.tiers import budget_usd, whole
+from runbook_lib.analysis.caps.sized import WINDOWS, sized
+from runbook_lib.analysis.caps.standing import standing
+from runbook_lib.analysis.caps.tiers import WHOLE, budget_usd, whole
 from runbook_lib.analysis.caps.work import Worked
 from runbook_lib.analysis.rules import steps_of
 from runbook_lib.analysis.words import counted
@@ -27,9 +33,16 @@ from runbook_lib.findings import (
     NextStep,
     Severity,
     Status,
-    Subject,
     Verdict,
 )
+
+REHEARSE = NextStep(
+    text="Rehearse the stop before it happens: run fallback_verification, which shows what your "
+    "client does at a used-up cap: attempts, seconds and who is paged.",
+    where="fallback_verification",
+    who="service owner",
+)
+"""What is left to do once caps are typed."""
 
 STALE = timedelta(days=2)
 """Age of the data from which on a forecast says that it starts in the past."""
@@ -42,8 +55,7 @@ class CapParts:
     Attributes:
         verdict: The answer in one line, the numbers first.
         findings: Worst first.
-        exhibits: By name: `to_type`, `caps`, `whole`, `clocks`, `effect`, `curves`, `fan`,
-            `backtest`, `month_end`.
+        exhibits: By name, in the order of `shown.TITLES`.
         next_steps: Acts, worst first, each once.
         summary: Names and values for the head of the page.
         gaps: What the answer lacks.
@@ -74,7 +86,7 @@ def size_caps(material: CapMaterial) -> CapParts:
         verdict=_verdict(work, findings),
         findings=findings,
         exhibits=exhibits_of(work),
-        next_steps=steps_of(findings),
+        next_steps=[*steps_of(findings), REHEARSE],
         summary=_summary(work),
         gaps=_gaps(work),
     )
@@ -82,9 +94,10 @@ def size_caps(material: CapMaterial) -> CapParts:
 
 def _worked(material: CapMaterial) -> Worked:
     held = held_of(material)
-    known = environments(material.keys)
     keys, caps = sized(material, held), standing(material, held)
     balance = balances(material, held)
+    limits = limits_of(material, held, keys, caps, balance)
+    flying = under_way(material, held)
     # Days after the end of the export are unknown, not cheap.
     known_to = min(material.now, material.data_end or material.now)
     return Worked(
@@ -92,10 +105,13 @@ def _worked(material: CapMaterial) -> Worked:
         held=held,
         keys=keys,
         caps=caps,
-        known=known,
         balance=balance,
-        table=whole(material, keys, caps, known, _sum_of(balance)),
-        times=clocks(material, held, keys, caps, balance),
+        limits=limits,
+        table=whole(material, keys, caps, balance),
+        times=clocks(material, limits),
+        effects=effect_table(material, keys, caps, held, flying),
+        events=events_table(material, held, keys),
+        flying=flying,
         tests=tried(held, risk=material.risk, loop_factor=material.loop_factor),
         end=month_end(material.daily, budget_usd(material), known_to, timezone=material.timezone),
     )
@@ -104,14 +120,26 @@ def _worked(material: CapMaterial) -> Worked:
 def _findings(work: Worked) -> list[Finding]:
     """Give everything that was found, what fails first, then the worst, then the dearest."""
     material, keys, caps = work.material, work.keys, work.caps
+    today = day_of(material.now, material.timezone)
+    ending = ends.ending(material, work.times, today)
+    quotas = {place_of(row) for row in ending if row["what"] == "key cap"}
+    # One cap, one finding: a quota that ends soon is told with its day, a low window with its odds.
+    ill = [
+        one
+        for one in against.judged(keys, caps)
+        if not (one.low and (one.cap.ref, one.cap.window) in quotas)
+    ]
+    low = {(one.cap.ref, one.cap.window) for one in ill if one.low}
+    ending = [row for row in ending if place_of(row) not in low]
     found = [
-        *against.missing(material, keys, caps, work.known),
-        *against.ill_sized(keys, caps),
-        *against.wrong_currency(material, caps),
-        *against.over_budget(work.table),
-        *against.running_out(material, work.times, day_of(material.now, material.timezone)),
+        *against.missing(material, keys, caps),
+        *against.ill_sized(material, ill, work.effects),
+        *against.wrong_currency(material, keys, caps),
+        *ends.over_budget(work.table),
+        *ends.over_tier(work.table),
+        *ends.running_out(material, ending, keys, today),
         *against.overrun(work.end, material.risk),
-        *_silent(keys, work.known),
+        *against.silent(keys),
     ]
     order = list(Severity)
     return sorted(
@@ -126,29 +154,9 @@ def _findings(work: Worked) -> list[Finding]:
     )
 
 
-def _silent(keys: Sequence[Sized], known: Mapping[str, str]) -> list[Finding]:
-    """Say which keys have no forecast, and why."""
-    return [
-        Finding(
-            rule="cap-no-history",
-            status=Status.UNKNOWN,
-            severity=Severity.INFO,
-            title=f"Key {one.key_name} has no forecast: {one.reason}",
-            subject=Subject(key_name=one.key_name, environment=known.get(one.key_name) or None),
-            value=one.days,
-            expected=2,
-            unit="days of history",
-            grade=Grade.INCONCLUSIVE,
-            next_step=NextStep(
-                text="Use the starting point of its environment and size it again in a week.",
-                where="/keys",
-                who=against.OWNER,
-            ),
-            mark="D",
-        )
-        for one in keys
-        if one.reason
-    ]
+def place_of(row: Mapping[Any, Any]) -> tuple[Ref, str]:
+    """Give the key and window a row of clocks is about."""
+    return Ref(row["account"] or "", row["key_name"] or ""), row["window"] or ""
 
 
 def _verdict(work: Worked, findings: Sequence[Finding]) -> Verdict:
@@ -160,11 +168,11 @@ def _verdict(work: Worked, findings: Sequence[Finding]) -> Verdict:
             title="No key has a history that carries a forecast: use the starting points of the "
             "best practices",
             grade=Grade.INCONCLUSIVE,
-            cause="no history",
+            cause="no_history",
         )
     day = money.total(one.caps["1d"] for one in able)
     month = money.total(one.caps["month"] for one in able)
-    without = len({one.key_name for one in able} - {one.key_name for one in caps})
+    without = len({one.ref for one in able} - {one.ref for one in caps})
     wrong = [item for item in findings if item.rule in ("cap-too-low", "cap-currency")]
     wrong = [item for item in wrong if item.status is Status.FAIL]
     told = [
@@ -178,7 +186,7 @@ def _verdict(work: Worked, findings: Sequence[Finding]) -> Verdict:
         told.append(f"{counted(len(names), 'key')} with a cap to correct")
     first = [item for item in findings if item.rule in ("runs-out", "budget-overrun")]
     told += [item.title for item in first[:1] if item.severity is Severity.HIGH]
-    return Verdict(title="; ".join(told), grade=Grade.LIKELY, cause="caps sized")
+    return Verdict(title="; ".join(told), grade=Grade.LIKELY, cause="caps_sized")
 
 
 def _summary(work: Worked) -> list[tuple[str, str]]:
@@ -199,25 +207,30 @@ def _summary(work: Worked) -> list[tuple[str, str]]:
     ]
     if end.budget is not None:
         told.append(("Budget of the month", money.usd(end.budget)))
-    over = work.table.iloc[-1]["over_commit"]
-    if over is not None:
-        told.append(("Caps over budget", f"{over} times"))
-    if len(times):
-        first = times.iloc[0]
-        if first["runs_out_early"] is not None:
-            name = "balance" if first["what"] == "balance" else str(first["key_name"])
-            told.append(("Ends first", f"{name}, {first['runs_out_early']} if use is high"))
+    told += _over(work)
+    first = next((row for row in times.to_dict("records") if row["what"] != "window"), None)
+    if first is not None and first["runs_out_early"] is not None:
+        name = first["key_name"] or first["what"]
+        name += f" of account {first['account']}" if first["account"] else ""
+        told.append(("Ends first", f"{name}, {first['runs_out_early']} if use is high"))
     if material.rate_note():
         told.append(("Rate", material.rate_note()))
     return told
 
 
+def _over(work: Worked) -> list[tuple[str, str]]:
+    """Say how many times over the budget all caps are."""
+    (row,) = [
+        row
+        for row in work.table.to_dict("records")
+        if row["environment"] == WHOLE and row["account"] is None
+    ]
+    names = {"over_commit": "Proposed caps over budget", "set_over_commit": "Set caps over budget"}
+    return [(told, f"{row[name]} times") for name, told in names.items() if row[name] is not None]
+
+
 def _told(one: Balance) -> str:
     return f"{money.usd(one.usd)} ({one.basis})"
-
-
-def _sum_of(balance: Sequence[Balance]) -> Decimal | None:
-    return money.total(one.usd for one in balance) if balance else None
 
 
 def _gaps(work: Worked) -> list[str]:
@@ -234,18 +247,49 @@ def _gaps(work: Worked) -> list[str]:
         found.append("no budget: give monthly_budget, or a budget.csv")
     if held.refunds:
         found.append(f"{counted(held.refunds, 'day')} of a key below 0 (refunds) count as 0")
-    if material.currency == "CNY" or any(one.currency == "CNY" for one in caps):
-        found.append(material.rate_note() or "caps in CNY and no rate: give cny_per_usd")
+    if held.nameless:
+        told = money.usd(money.rounded(Decimal(repr(held.nameless)), 4))
+        found.append(f"{told} of usage name no key: no cap can hold them")
+    found += [
+        f"key {name} is in several accounts, and keys.csv or a live answer names none: give its "
+        "account there"
+        for name in held.refs.unclear
+    ]
     odd = sorted({one.window for one in caps} - {"total", *WINDOWS})
     if odd:
         found.append(f"caps left out, for windows unknown here: {', '.join(odd)}")
-    if material.cny_per_usd is None and "CNY" in set(material.budget.get("currency", ())):
-        found.append("budget.csv has amounts in CNY and there is no rate: give cny_per_usd")
     end: datetime | None = material.data_end
     if end is not None and material.now - end > STALE:
         found.append(f"the usage ends {(material.now - end).days} days before now")
-    found += [
-        f"planned without a factor, so left out: {note}"
+    return [*found, *_currencies(work), *_unplanned(material)]
+
+
+def _currencies(work: Worked) -> list[str]:
+    """Say which rate is used, or what cannot be read without one."""
+    material, found = work.material, []
+    if material.currency == "CNY" or any(one.currency == "CNY" for one in work.caps):
+        found.append(material.rate_note() or "caps in CNY and no rate: give cny_per_usd")
+    if material.cny_per_usd is None and "CNY" in set(material.budget.get("currency", ())):
+        found.append("budget.csv has amounts in CNY and there is no rate: give cny_per_usd")
+    lost = unread(material)
+    if lost:
+        rows = counted(lost, "row")
+        found.append(f"{rows} of ledger.csv in a currency without a rate: give cny_per_usd")
+    return found
+
+
+def _unplanned(material: CapMaterial) -> list[str]:
+    """Name plans that count for nothing: without a factor, or for a key that is not known."""
+    found = [
+        f"planned without a factor one can use, so left out: {note}"
         for note in without_factor(material.planned, material.now)
     ]
-    return found
+    if material.planned.empty:
+        return found
+    known = {
+        text_of(name)
+        for frame in (material.daily, material.keys)
+        for name in frame.get("key_name", ())
+    }
+    names = sorted({text_of(name) for name in material.planned["key_name"]} - known - {""})
+    return found + [f"planned for key {name}, which is in no data" for name in names]

@@ -11,6 +11,7 @@ from runbook_lib.analysis.caps.level import Floats, look_back
 from runbook_lib.analysis.caps.material import CapMaterial, to_type
 from runbook_lib.analysis.caps.outlook import Outlook, look_at, outlooks
 from runbook_lib.analysis.caps.planned import planned_factor
+from runbook_lib.analysis.caps.refs import NOBODY, Entry, Ref, entries
 
 WINDOWS: dict[str, tuple[str, int]] = {
     "5h": ("peak", 1),
@@ -32,18 +33,31 @@ class Sized:
     """One key, with what it may spend and what to cap it at.
 
     Attributes:
-        key_name: The key.
+        ref: The key; label: its name as people are told.
+        entry: What the inventory knows of it.
         days: Days since its first use.
         reason: Why there is no forecast; empty where there is one.
         views: Outlook by window; empty where there is none.
         caps: Cap in USD by window, rounded to what one would type; empty where there is none.
     """
 
-    key_name: str
+    ref: Ref
+    label: str
+    entry: Entry
     days: int
     reason: str
     views: Mapping[str, Outlook] = field(default_factory=dict, repr=False)
     caps: Mapping[str, Decimal] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> str:
+        """Where it is used; empty for unknown."""
+        return self.entry.environment
+
+    @property
+    def owner(self) -> str:
+        """Who acts on it."""
+        return self.entry.owner or "key owner"
 
     def odds(self, window: str) -> float:
         """Give the odds that the cap of a window stops the key in one such window."""
@@ -51,13 +65,14 @@ class Sized:
 
 
 def peaks(held: Held) -> Floats | None:
-    """Give the highest five hours of each day, by key and day it is forecast from."""
+    """Give the dearest five hours of each day, by key and day it is forecast from."""
     if held.hours is None:
         return None
     sums = np.concatenate([np.zeros((*held.hours.shape[:2], 1)), held.hours.cumsum(axis=2)], axis=2)
     made = np.full((held.usd.shape[0], held.usd.shape[1] + 1), np.nan)
     best = (sums[:, :, 5:] - sums[:, :, :-5]).max(axis=2)
     made[:, :-1] = np.where(np.isnan(held.usd), np.nan, best)
+    made[:, : held.hours_from] = np.nan  # no hours is not the same as nothing spent
     return made
 
 
@@ -65,7 +80,7 @@ def reason_against(held: Held, key: int) -> str:
     """Say why the history of a key carries no forecast; empty where it does."""
     days = held.history(key)
     if days == 0:
-        return "nothing was ever spent on it" if len(held.names) else "no history"
+        return "nothing was ever spent on it"
     if days < FEWEST_DAYS:
         return "it was first used on the last day of the export: one day is no history"
     return ""
@@ -81,29 +96,79 @@ def sized(material: CapMaterial, held: Held) -> list[Sized]:
     Returns:
         One for each key of *held*, in order. A key without history has a reason instead of caps.
     """
-    views: dict[str, Sequence[Outlook]] = {}
-    past = look_back(held.usd)
+    factors = {
+        window: planned_factor(material.planned, held.keys, now=material.now, days=days)
+        for window, (_, days) in WINDOWS.items()
+    }
+    views = views_of(held.usd, peaks(held), loop_factor=material.loop_factor, factors=factors)
+    labels, known = held.refs.labels(), entries(material, held.refs)
+    made = []
+    for key, ref in enumerate(held.keys):
+        reason = reason_against(held, key)
+        own = {} if reason else {window: found[key] for window, found in views.items()}
+        made.append(
+            Sized(
+                ref=ref,
+                label=labels[ref],
+                entry=known.get(ref, NOBODY),
+                days=held.history(key),
+                reason=reason,
+                views=own,
+                caps=caps_of(own, material.risk),
+            )
+        )
+    return made
+
+
+def views_of(
+    usd: Floats,
+    highest: Floats | None,
+    *,
+    loop_factor: float,
+    factors: Mapping[str, Floats] | None = None,
+    keys: Sequence[int] | None = None,
+) -> dict[str, list[Outlook]]:
+    """Give the outlooks of every window, from what is known up to a day.
+
+    Args:
+        usd: USD by key and day, NaN before first use.
+        highest: Dearest five hours by key and day, as `peaks` gives them; None for unknown.
+        loop_factor: Times the usual load at which a loop burns.
+        factors: Times the usual total each key is planned to spend, by window; None for no plans.
+        keys: Places of the keys that are asked for; None for all.
+
+    Returns:
+        Outlooks by window, the shortest first, in order of the keys.
+    """
+    past = look_back(usd)
+    views = {}
     for window, (kind, days) in WINDOWS.items():
-        ratios = look_at(held.usd, days, past=past, sums=peaks(held) if kind == "peak" else None)
-        if kind == "peak" and held.hours is None:
+        ratios = look_at(usd, days, past=past, sums=highest if kind == "peak" else None)
+        if kind == "peak" and highest is None:
             ratios = ratios.without_past()
-        factor = planned_factor(material.planned, held.names, now=material.now, days=days)
-        views[window] = outlooks(ratios, kind=kind, loop_factor=material.loop_factor, factor=factor)
-    return [
-        _sized(held, key, {window: made[key] for window, made in views.items()}, material.risk)
-        for key in range(len(held.names))
-    ]
+        views[window] = outlooks(
+            ratios,
+            kind=kind,
+            loop_factor=loop_factor,
+            factor=None if factors is None else factors[window],
+            keys=keys,
+        )
+    return views
 
 
-def _sized(held: Held, key: int, views: dict[str, Outlook], risk: float) -> Sized:
-    reason = reason_against(held, key)
-    name, days = held.names[key], held.history(key)
-    if reason:
-        return Sized(key_name=name, days=days, reason=reason)
+def caps_of(views: Mapping[str, Outlook], risk: float) -> dict[str, Decimal]:
+    """Give the caps of one key, rounded to what one would type.
+
+    Args:
+        views: Outlook by window, the shortest window first.
+        risk: Share of usual windows a cap may stop.
+
+    Returns:
+        USD by window. A longer window never has the smaller cap: the shorter would never bind.
+    """
     caps: dict[str, Decimal] = {}
     least = Decimal(0)
     for window, view in views.items():
-        # A longer window never has the smaller cap: the shorter one would never bind.
         raw = max(Decimal(repr(round(view.cap(risk), 8))), least)
         caps[window] = least = to_type(raw)
-    return Sized(key_name=name, days=days, reason="", views=views, caps=caps)
+    return caps

@@ -6,10 +6,12 @@ from decimal import Decimal
 import pandas as pd
 
 from runbook_lib import money
+from runbook_lib.analysis.caps.balance import Balance
 from runbook_lib.analysis.caps.frames import objects
 from runbook_lib.analysis.caps.material import CapMaterial, to_type
+from runbook_lib.analysis.caps.refs import Ref, environment_of
 from runbook_lib.analysis.caps.sized import Sized
-from runbook_lib.analysis.caps.standing import Standing, environment_of
+from runbook_lib.analysis.caps.standing import Standing
 
 PROD_SHARE = Decimal("0.9")
 STAGING_USD = Decimal(30)
@@ -18,34 +20,31 @@ DEV_USD = Decimal(10)
 
 WHOLE = "(all)"
 UNKNOWN = "(no environment)"
+UNNAMED = "(not named)"
 
 MONTHLY = {"5h": Decimal(144), "1d": Decimal(30), "7d": Decimal(30) / 7, "month": Decimal(1)}
 """Windows of a month: what a window's cap allows in thirty days at most."""
 
 
-def defaults(
-    material: CapMaterial, names: Sequence[str], known: Mapping[str, str]
-) -> dict[str, Decimal]:
+def defaults(material: CapMaterial, keys: Sequence[Sized]) -> dict[Ref, Decimal]:
     """Give the starting cap of a month for keys that history says nothing about.
 
     Args:
         material: Reads `monthly_budget`.
-        names: All keys.
-        known: Environment of each.
+        keys: All keys; their environment.
 
     Returns:
         USD by key. The share of production is split evenly among its keys; a key has none where
         its environment is unknown, or is production and no budget is given.
     """
     budget = budget_usd(material)
-    prod = [name for name in names if known.get(name) == "prod"]
+    prod = sum(one.environment == "prod" for one in keys)
     made = {}
-    for name in names:
-        where = known.get(name, "")
-        if where == "prod" and budget is not None:
-            made[name] = to_type(budget * PROD_SHARE / len(prod))
-        elif where in ("staging", "dev"):
-            made[name] = STAGING_USD if where == "staging" else DEV_USD
+    for one in keys:
+        if one.environment == "prod" and budget is not None:
+            made[one.ref] = to_type(budget * PROD_SHARE / prod)
+        elif one.environment in ("staging", "dev"):
+            made[one.ref] = STAGING_USD if one.environment == "staging" else DEV_USD
     return made
 
 
@@ -88,9 +87,9 @@ def budget_usd(material: CapMaterial, environment: str = "") -> Decimal | None:
     return budget_of(rows, f"{material.now:%Y-%m}", material.usd)
 
 
-def set_month(caps: Sequence[Standing]) -> dict[str, Decimal]:
+def set_month(caps: Sequence[Standing]) -> dict[Ref, Decimal]:
     """Give what the caps that are set let each key spend in a month, in USD; the tightest holds."""
-    made: dict[str, Decimal] = {}
+    made: dict[Ref, Decimal] = {}
     for one in caps:
         if one.limit_usd is None:
             continue
@@ -99,7 +98,7 @@ def set_month(caps: Sequence[Standing]) -> dict[str, Decimal]:
             most = one.limit_usd if one.remaining_usd is None else one.remaining_usd
         elif one.window in MONTHLY:
             most = one.limit_usd * MONTHLY[one.window]
-        made[one.key_name] = min(most, made.get(one.key_name, most))
+        made[one.ref] = min(most, made.get(one.ref, most))
     return made
 
 
@@ -107,8 +106,7 @@ def whole(
     material: CapMaterial,
     keys: Sequence[Sized],
     caps: Sequence[Standing],
-    known: Mapping[str, str],
-    balance: Decimal | None,
+    balance: Sequence[Balance],
 ) -> pd.DataFrame:
     """Hold the sums of caps against budget and balance.
 
@@ -116,56 +114,83 @@ def whole(
         material: Reads the budget.
         keys: Every key with its sized caps.
         caps: What is set.
-        known: Environment of each key.
-        balance: USD; None for unknown.
+        balance: Balances by account.
 
     Returns:
-        A row an environment, then `WHOLE`: `environment`, `keys`, `without_cap` (keys),
-        `proposed_usd` (caps of a month by history, or the tier), `set_usd` (what is set lets be
-        spent in a month), `tier_usd` (starting points), `p50_usd` and `p90_usd` (sums of the keys'
-        month), `budget_usd`, `balance_usd`, `over_commit` (proposed over budget) and
-        `set_over_commit`; Decimal USD and ratios as Decimal, None where unknown.
+        A row an environment, then `WHOLE`, and `WHOLE` of each account where there are several:
+        `environment`, `account` (None for all), `keys`, `without_cap` (keys), `proposed_usd` (caps
+        of a month by history, or the tier), `set_usd` (what is set lets be spent in a month),
+        `tier_usd` (starting points), `p50_usd` and `p90_usd` (sums of the keys' month),
+        `budget_usd`, `balance_usd`, `over_commit` (proposed over budget), `set_over_commit`,
+        `over_balance` (set, or else proposed, over balance) and `times_tier` (the same over tier);
+        Decimal USD and ratios as Decimal, None where unknown.
     """
-    names = [one.key_name for one in keys]
-    tier, fixed = defaults(material, names, known), set_month(caps)
-    groups: dict[str, list[Sized]] = {}
-    for one in keys:
-        groups.setdefault(known.get(one.key_name) or UNKNOWN, []).append(one)
-    order = sorted(groups, key=lambda name: (name == UNKNOWN, name != "prod", name))
-    parts = [(name, groups[name]) for name in order] + [(WHOLE, list(keys))]
+    tier, fixed = defaults(material, keys), set_month(caps)
     rows = []
-    for name, members in parts:
+    for name, account, members in _parts(keys):
+        limit = None if account is not None else _budget(material, name)
+        left = _balance(balance, account) if name == WHOLE else None
         proposed = money.total(proposal(one, tier) for one in members)
-        held = [fixed[one.key_name] for one in members if one.key_name in fixed]
-        budget = budget_usd(material, "" if name == WHOLE else name)
-        if budget is None and name == "prod" and budget_usd(material) is not None:
-            budget = (budget_usd(material) or money.ZERO) * PROD_SHARE
+        held = [fixed[one.ref] for one in members if one.ref in fixed]
+        allowed = money.total(held) if held else None
+        start = _tier(members, tier)
         rows.append(
             {
                 "environment": name,
+                "account": UNNAMED if account == "" else account,
                 "keys": len(members),
                 "without_cap": len(members) - len(held),
                 "proposed_usd": proposed,
-                "set_usd": money.total(held) if held else None,
-                "tier_usd": _tier(members, tier),
+                "set_usd": allowed,
+                "tier_usd": start,
                 "p50_usd": _sum_at(members, 0.5),
                 "p90_usd": _sum_at(members, 0.9),
-                "budget_usd": budget,
-                "balance_usd": balance if name == WHOLE else None,
-                "over_commit": _ratio(proposed, budget),
-                "set_over_commit": _ratio(money.total(held), budget) if held else None,
+                "budget_usd": limit,
+                "balance_usd": left,
+                "over_commit": _ratio(proposed, limit),
+                "set_over_commit": _ratio(allowed, limit),
+                "over_balance": _ratio(proposed if allowed is None else allowed, left),
+                "times_tier": _ratio(proposed if allowed is None else allowed, start),
             }
         )
     return objects(rows)
 
 
-def proposal(one: Sized, tier: Mapping[str, Decimal]) -> Decimal | None:
+def _parts(keys: Sequence[Sized]) -> list[tuple[str, str | None, list[Sized]]]:
+    """Part the keys: by environment, all of them, and by account where there are several."""
+    groups: dict[str, list[Sized]] = {}
+    for one in keys:
+        groups.setdefault(one.environment or UNKNOWN, []).append(one)
+    order = sorted(groups, key=lambda name: (name == UNKNOWN, name != "prod", name))
+    parts: list[tuple[str, str | None, list[Sized]]] = [
+        (name, None, groups[name]) for name in order
+    ]
+    parts.append((WHOLE, None, list(keys)))
+    accounts = sorted({one.ref.account for one in keys})
+    if len(accounts) > 1:
+        parts += [(WHOLE, at, [one for one in keys if one.ref.account == at]) for at in accounts]
+    return parts
+
+
+def _budget(material: CapMaterial, name: str) -> Decimal | None:
+    own = budget_usd(material, "" if name == WHOLE else name)
+    every = budget_usd(material)
+    return every * PROD_SHARE if own is None and name == "prod" and every is not None else own
+
+
+def _balance(balance: Sequence[Balance], account: str | None) -> Decimal | None:
+    """Give the balance of an account, or of all: unknown where one balance stands for all."""
+    mine = [one.usd for one in balance if account is None or one.account == account]
+    return money.total(mine) if mine else None
+
+
+def proposal(one: Sized, tier: Mapping[Ref, Decimal]) -> Decimal | None:
     """Give the cap of a month for a key: from its history, or else its tier; None for neither."""
-    return one.caps.get("month") or tier.get(one.key_name)
+    return one.caps.get("month") or tier.get(one.ref)
 
 
-def _tier(members: Sequence[Sized], tier: Mapping[str, Decimal]) -> Decimal | None:
-    found = [tier[one.key_name] for one in members if one.key_name in tier]
+def _tier(members: Sequence[Sized], tier: Mapping[Ref, Decimal]) -> Decimal | None:
+    found = [tier[one.ref] for one in members if one.ref in tier]
     return money.total(found) if found else None
 
 
@@ -174,5 +199,6 @@ def _sum_at(members: Sequence[Sized], share: float) -> Decimal:
     return money.rounded(Decimal(repr(round(sum(values), 4))), 2)
 
 
-def _ratio(part: Decimal, whole: Decimal | None) -> Decimal | None:
-    return money.rounded(part / whole, 2) if whole else None
+def _ratio(part: Decimal | None, whole: Decimal | None) -> Decimal | None:
+    """Give a ratio; None where either is unknown, or the whole is not above 0."""
+    return money.rounded(part / whole, 2) if part is not None and whole and whole > 0 else None

@@ -1,16 +1,19 @@
 """Everything reckoned for one sizing, handed on as one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
 
 from runbook_lib.analysis.caps.backtest import Tried
+from runbook_lib.analysis.caps.balance import Balance
+from runbook_lib.analysis.caps.clocks import Limit
 from runbook_lib.analysis.caps.grid import Held
+from runbook_lib.analysis.caps.inflight import UnderWay
 from runbook_lib.analysis.caps.material import CapMaterial
 from runbook_lib.analysis.caps.month import MonthEnd
 from runbook_lib.analysis.caps.sized import Sized
-from runbook_lib.analysis.caps.standing import Balance, Standing
+from runbook_lib.analysis.caps.standing import Standing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,11 +22,15 @@ class Worked:
 
     Attributes:
         material: What was given; held: its spend by key and day.
-        keys: Every key with its caps; caps: what is set; known: environment of each key.
+        keys: Every key with its caps; caps: what is set.
         balance: Balances by account.
+        limits: Every limit of which is known what is left.
         table: Caps against budget and balance, as `tiers.whole` gives it.
         times: What ends when, as `clocks.clocks` gives it.
-        tests: Back-tests by horizon.
+        effects: What caps do, as `effect.effect_table` gives it.
+        events: What plans need, as `events.events_table` gives it.
+        flying: Calls under way at once, by key.
+        tests: The back-test.
         end: How the month ends.
     """
 
@@ -31,9 +38,12 @@ class Worked:
     held: Held = field(repr=False)
     keys: Sequence[Sized] = field(repr=False)
     caps: Sequence[Standing] = field(repr=False)
-    known: Mapping[str, str] = field(repr=False)
     balance: Sequence[Balance]
+    limits: Sequence[Limit] = field(repr=False)
     table: pd.DataFrame = field(repr=False)
     times: pd.DataFrame = field(repr=False)
-    tests: Sequence[Tried] = field(repr=False)
+    effects: pd.DataFrame = field(repr=False)
+    events: pd.DataFrame = field(repr=False)
+    flying: Sequence[UnderWay] = field(repr=False)
+    tests: Tried = field(repr=False)
     end: MonthEnd

@@ -1,0 +1,265 @@
+"""What ends too soon, and sums that allow more than there is."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+
+from runbook_lib import clock, money
+from runbook_lib.analysis.caps.against import FINANCE, at
+from runbook_lib.analysis.caps.clocks import LONGEST_DAYS
+from runbook_lib.analysis.caps.material import CapMaterial
+from runbook_lib.analysis.caps.refs import Ref
+from runbook_lib.analysis.caps.sized import Sized
+from runbook_lib.analysis.caps.tiers import WHOLE
+from runbook_lib.analysis.diagnosis import rolled_up
+from runbook_lib.findings import (
+    Evidence,
+    Finding,
+    Grade,
+    Join,
+    NextStep,
+    Severity,
+    Subject,
+)
+
+WINDOW_USED = 0.5
+"""Share of a window that is used before its end is worth telling."""
+
+MUCH_OVER_TIER = Decimal(3)
+"""Times the starting point from which on what is set for an environment is flagged."""
+
+
+def over_budget(table: pd.DataFrame) -> Iterator[Finding]:
+    """Tell of caps that together allow more than the budget, or than the balance.
+
+    Args:
+        table: Caps against budget and balance, as `tiers.whole` gives it.
+
+    Returns:
+        One finding for the budget, with every environment over its own, and one for each balance
+        that its caps pass; what is set counts, or else what is proposed.
+    """
+    rows = table.to_dict("records")
+    over = [row for row in rows if _over(row, "budget_usd")]
+    if over:
+        yield _over_budget(over)
+    accounts = [row for row in rows if row["account"] is not None] or rows
+    for row in accounts:
+        if _over(row, "balance_usd"):
+            yield _over_balance(row)
+
+
+def _allowed(row: Mapping[Any, Any]) -> Decimal | None:
+    value: Decimal | None = row["proposed_usd"] if row["set_usd"] is None else row["set_usd"]
+    return value
+
+
+def _over(row: Mapping[Any, Any], limit: str) -> bool:
+    allowed = _allowed(row)
+    return allowed is not None and row[limit] is not None and allowed > row[limit]
+
+
+def _kind(row: Mapping[Any, Any]) -> str:
+    return "proposed" if row["set_usd"] is None else "set"
+
+
+def _over_budget(over: Sequence[Mapping[Any, Any]]) -> Finding:
+    whole = next((row for row in over if row["environment"] == WHOLE), None)
+    parts = [row for row in over if row is not whole]
+    parts.sort(key=lambda row: row["budget_usd"] - (_allowed(row) or money.ZERO))
+    told = ", ".join(
+        f"{row['environment']} {money.usd(_allowed(row))} of {money.usd(row['budget_usd'])}"
+        for row in parts
+    )
+    first = whole or parts[0]
+    allowed, limit = _allowed(first) or money.ZERO, first["budget_usd"]
+    if whole is not None:
+        title = f"All caps together allow {money.usd(allowed)} a month ({_kind(first)}), the "
+        title += f"budget is {money.usd(limit)}" + (f": {told}" if told else "")
+    else:
+        title = f"Caps allow more a month than the budget of their environment: {told}"
+    return Finding(
+        rule="caps-over-budget",
+        severity=Severity.MEDIUM,
+        title=title,
+        subject=Subject(environment=first["environment"] if len(over) == 1 and parts else None),
+        value=allowed,
+        expected=limit,
+        unit="USD",
+        impact_usd=allowed - limit,
+        grade=Grade.LIKELY,
+        evidence=[
+            Evidence(
+                source="whole",
+                row=0,
+                field=f"{row['environment']} {_kind(row)}_usd",
+                value=_allowed(row),
+                join=Join.NONE,
+            )
+            for row in over
+        ],
+        next_step=NextStep(
+            text="Lower the caps of the keys with most room (see what is too high), or raise the "
+            "budget.",
+            where="/keys",
+            who=FINANCE,
+        ),
+        mark="D",
+    )
+
+
+def _over_balance(row: Mapping[Any, Any]) -> Finding:
+    allowed, limit = _allowed(row) or money.ZERO, row["balance_usd"]
+    whose = f" of account {row['account']}" if row["account"] else ""
+    return Finding(
+        rule="caps-over-budget",
+        severity=Severity.LOW,
+        title=f"All caps{whose} together allow {money.usd(allowed)} a month ({_kind(row)}), the "
+        f"balance is {money.usd(limit)}",
+        value=allowed,
+        expected=limit,
+        unit="USD",
+        impact_usd=allowed - max(limit, money.ZERO),
+        grade=Grade.LIKELY,
+        evidence=[rolled_up("keys", "cap_amount", allowed)],
+        next_step=NextStep(
+            text=f"Don't count on the caps{whose} to keep the balance: it can be used up before "
+            "any of them stops. Top up by the day of the table.",
+            where="account page",
+            who=FINANCE,
+        ),
+        mark="D",
+    )
+
+
+def over_tier(table: pd.DataFrame) -> Iterator[Finding]:
+    """Flag environments whose caps are far above the starting point of the best practices.
+
+    Args:
+        table: Caps against budget and balance, as `tiers.whole` gives it.
+
+    Returns:
+        A finding for each environment of which what is set passes three times its tier.
+    """
+    for row in table.to_dict("records"):
+        if row["environment"] == WHOLE or row["set_usd"] is None or not row["tier_usd"]:
+            continue
+        if row["set_usd"] <= MUCH_OVER_TIER * row["tier_usd"]:
+            continue
+        yield Finding(
+            rule="caps-over-tier",
+            severity=Severity.LOW,
+            title=f"The caps of {row['environment']} allow {money.usd(row['set_usd'])} a month, "
+            f"{row['times_tier']} times the starting point of {money.usd(row['tier_usd'])}",
+            subject=Subject(environment=row["environment"]),
+            value=row["set_usd"],
+            expected=row["tier_usd"],
+            unit="USD a month",
+            impact_usd=row["set_usd"] - row["tier_usd"],
+            grade=Grade.LIKELY,
+            evidence=[rolled_up("keys", "cap_amount", row["set_usd"])],
+            next_step=NextStep(
+                text=f"Lower the caps of {row['environment']} to the proposed "
+                f"{money.usd(row['proposed_usd'])} together.",
+                where="/keys",
+                who=FINANCE,
+            ),
+            mark="D",
+        )
+
+
+def ending(material: CapMaterial, table: pd.DataFrame, today: date) -> list[dict[Any, Any]]:
+    """Find limits that end before somebody who acts in the usual time can change it.
+
+    Args:
+        material: Reads `lead_days`.
+        table: What ends when, as `clocks.clocks` gives it.
+        today: Local day.
+
+    Returns:
+        Rows of *table* that end within the lead and a week if use is high. A window that is hardly
+        used is none of them: whether it is too low, its odds tell. The budget of a month has a
+        finding of its own: `against.overrun`.
+    """
+    horizon = min(material.lead_days + 7, LONGEST_DAYS)
+    return [
+        row
+        for row in table.to_dict("records")
+        if row["what"] != "budget"
+        and row["runs_out_early"] is not None
+        and (row["runs_out_early"] - today).days <= horizon
+        and (row["what"] != "window" or (row["used_share"] or 0) >= WINDOW_USED)
+    ]
+
+
+def running_out(
+    material: CapMaterial, rows: Sequence[dict[Any, Any]], keys: Sequence[Sized], today: date
+) -> Iterator[Finding]:
+    """Tell of limits that end soon.
+
+    Args:
+        material: Reads `lead_days`, `timezone`.
+        rows: As `ending` gives them.
+        keys: Every key: its name for people, its owner.
+        today: Local day.
+
+    Returns:
+        A finding for each, high where it ends within the lead at usual use.
+    """
+    by_ref = {one.ref: one for one in keys}
+    for row in rows:
+        own = by_ref.get(Ref(row["account"] or "", row["key_name"] or ""))
+        yield _running_out(material, row, own, today)
+
+
+def _running_out(
+    material: CapMaterial, row: dict[Any, Any], own: Sized | None, today: date
+) -> Finding:
+    usual = row["runs_out_on"]
+    soon = usual is not None and (usual - today).days <= material.lead_days
+    whose = f" of account {row['account']}" if row["account"] else ""
+    label = own.label if own is not None else ""
+    name = f"Key {label} ({row['window']} cap)" if own is not None else f"The balance{whose}"
+    act = f"Raise the cap of {label}" if own is not None else f"Top up the balance{whose}"
+    add = f" by {money.usd(row['amount_usd'])}" if row["amount_usd"] else ""
+    by = f", at the latest on {row['act_by']}" if row["act_by"] else ""
+    return Finding(
+        rule="runs-out",
+        severity=Severity.HIGH if soon else Severity.MEDIUM,
+        title=f"{name} {_left(material, row)}",
+        subject=Subject(key_name=label or None, environment=row["environment"]),
+        value=row["remaining_usd"],
+        expected=None,
+        unit="USD",
+        grade=Grade.LIKELY,
+        evidence=[
+            at(
+                str(row["source"]),
+                int(row["row_number"] or 0),
+                "balance" if own is None else "remaining_usd",
+                row["remaining_usd"],
+            )
+        ],
+        next_step=NextStep(
+            text=f"{act}{add}{by}.",
+            where="account page" if own is None else "/keys",
+            who=FINANCE if own is None else own.owner,
+        ),
+        mark="M",
+    )
+
+
+def _left(material: CapMaterial, row: dict[Any, Any]) -> str:
+    """Say how long a limit lasts."""
+    if row["remaining_usd"] <= 0:
+        resets: datetime | None = row["resets_at"]
+        if resets is None:
+            return "is used up"
+        until = resets.astimezone(clock.zone(material.timezone))
+        return f"is used up until {until:%H:%M %Z on %Y-%m-%d}"
+    usual = f"about {row['runs_out_on']}, " if row["runs_out_on"] else ""
+    left = money.usd(row["remaining_usd"])
+    return f"has {left} left and runs out {usual}{row['runs_out_early']} if use is high"
