@@ -5,11 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PINS := requirements.txt tests/requirements.txt
 READY := $(VENV)/.ready
+PYTEST := $(BIN)/pytest -n 2 --ignore tests/ground
 OUT := out
 
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; do \
 	"$$name" -c "$(NEW_ENOUGH)" >/dev/null 2>&1 && command -v "$$name" && break; done)
+# Tests start many processes; without kept bytecode each would compile everything anew.
+export PYTHONDONTWRITEBYTECODE :=
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv)
 
 .PHONY: help setup demo lab check test test-long bench fix
@@ -33,10 +36,10 @@ check: $(READY) ## format, lint, types, layers, notebooks, documentation
 	$(BIN)/pytest -o verbosity_assertions=2 tests/ground
 
 test: check ## everything above and the short run of the tests
-	$(BIN)/pytest -n 2 -m "not long" --ignore tests/ground
+	$(PYTEST) --dist loadfile --no-loadscope-reorder -m "not long"
 
 test-long: check ## everything above and all tests
-	$(BIN)/pytest -n 2 --ignore tests/ground
+	$(PYTEST)
 
 bench: $(READY) ## print the figures of the benchmark
 	$(BIN)/python tests/perf/bench.py

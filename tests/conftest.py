@@ -4,6 +4,7 @@ A part that is missing on this machine is skipped and named in the last lines of
 CI=true is set it fails instead: there, a test that did not run would look like one that passed.
 """
 
+import gc
 import os
 import shutil
 import socket
@@ -15,6 +16,11 @@ from typing import Any, NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from runbook_lib.runner.execute import NOT_NEEDED, without
+
+with without(*NOT_NEEDED):  # each process of a run would read a grammar of addresses for 3 s
+    import nbformat  # noqa: F401
 
 ROOT = Path(__file__).parent.parent
 GATEWAY = ROOT.parent / "shared" / "data" / "gateway"
@@ -82,6 +88,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             names = getattr(item, "fixturenames", [fixture])
             if item.get_closest_marker(marker) and fixture not in names:
                 names.insert(0, fixture)
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector of garbage pass over what lives as long as the run."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

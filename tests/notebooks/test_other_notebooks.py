@@ -138,7 +138,7 @@ def test_the_page_asks_for_nothing_and_fits_any_width(ran: Ran, chromium: str) -
 @pytest.mark.parametrize(
     ("name", "parameter", "told"),
     [
-        pytest.param(FALLBACK, "client=nobody", "client", id="client"),
+        pytest.param(FALLBACK, "client=nobody", "client", id="client", marks=pytest.mark.long),
         pytest.param(FALLBACK, "depth=deep", "depth", id="depth", marks=pytest.mark.long),
         pytest.param(FALLBACK, "max_usd=-1", "max_usd", id="limit", marks=pytest.mark.long),
         pytest.param(FALLBACK, "cases=no.toml", "no.toml", id="cases", marks=pytest.mark.long),

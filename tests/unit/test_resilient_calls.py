@@ -6,16 +6,14 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import openai
 import pytest
-import stamina
 import tenacity.nap
 from gateway_kit import Running
-from resilient_kit import WAYS, Way, ask, served
+from resilient_kit import WAYS, Way, ask
 
 from runbook_lib.resilient import AsyncResilient, Health, Resilient
 from runbook_lib.resilient.health import FAILED_CALLS, PROBE_S
@@ -25,28 +23,6 @@ MODELS = PLAIN.models
 ENDLESS = (PLAIN, Way(stream=True, asynchronous=True))
 LATE_S = 0.5
 """How much later than its deadline a call may end on a busy machine."""
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One sandbox for all calls."""
-    with served(tmp_path_factory.mktemp("sandbox")) as found:
-        yield found
-
-
-@pytest.fixture
-def no_waits() -> Iterator[None]:
-    """Send again at once."""
-    with stamina.set_testing(True, attempts=3, cap=True):
-        yield
-
-
-@pytest.fixture
-def sdk(run: Running) -> Iterator[openai.OpenAI]:
-    """The OpenAI SDK, as a user makes it."""
-    root = run.sandbox.listening.base_url
-    with openai.OpenAI(base_url=f"{root}/v1", api_key=run.secret("prod-web")) as client:
-        yield client
 
 
 def attempts(run: Running, since: int) -> list[str]:

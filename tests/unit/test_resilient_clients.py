@@ -6,7 +6,6 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import pytest
 import stamina
 from gateway_kit import Running
 from recorder_kit import CANARY, CHAT_STREAM, piece, serving, stream
-from resilient_kit import KINDS, Way, ask, served
+from resilient_kit import KINDS, Way, ask
 
 from runbook_lib.errors import CallError, ParameterError
 from runbook_lib.recorder import call, record
@@ -26,28 +25,6 @@ from runbook_lib.resilient.health import BUDGET
 
 PLAIN = Way()
 MODELS = PLAIN.models
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One sandbox for all calls."""
-    with served(tmp_path_factory.mktemp("sandbox")) as found:
-        yield found
-
-
-@pytest.fixture
-def no_waits() -> Iterator[None]:
-    """Send again at once."""
-    with stamina.set_testing(True, attempts=3, cap=True):
-        yield
-
-
-@pytest.fixture
-def sdk(run: Running) -> Iterator[openai.OpenAI]:
-    """The OpenAI SDK, as a user makes it."""
-    root = run.sandbox.listening.base_url
-    with openai.OpenAI(base_url=f"{root}/v1", api_key=run.secret("prod-web")) as client:
-        yield client
 
 
 # Places where nothing answers -------------------------------------------------------------------

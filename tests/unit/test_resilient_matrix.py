@@ -4,14 +4,13 @@ Judged by what the server saw. Waits are skipped (stamina's own switch); their l
 `test_resilient_waits.py`. The plainest way is in the short run, all others in the long one.
 """
 
-from collections.abc import Iterator
-
 import pytest
-import stamina
 from gateway_kit import Running
-from resilient_kit import WAYS, Way, ask, served
+from resilient_kit import WAYS, Way, ask
 
 from runbook_lib.sandbox.faults import CATALOGUE
+
+pytestmark = pytest.mark.usefixtures("no_waits")
 
 NEVER = (1, 0)
 """Attempts on the primary and on the fallback."""
@@ -122,20 +121,6 @@ GOOGLE = {
     **_each("model_not_allowed ip_not_allowed", NEVER),
     **_each("ip_blocked_after_bad_keys", MODEL),
 }
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One sandbox for all calls."""
-    with served(tmp_path_factory.mktemp("sandbox")) as found:
-        yield found
-
-
-@pytest.fixture(autouse=True)
-def no_waits() -> Iterator[None]:
-    """Send again at once."""
-    with stamina.set_testing(True, attempts=3, cap=True):
-        yield
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """How long the reference client waits: sleeping is skipped, and the clock it reads moves on."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from types import SimpleNamespace
@@ -11,19 +10,12 @@ import pytest
 import tenacity
 import tenacity.nap
 from gateway_kit import Running
-from resilient_kit import Way, ask, served
+from resilient_kit import Way, ask
 
 from runbook_lib.resilient import Health
 
 PLAIN = Way()
 ALONE = ("gpt-5.4",)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One sandbox for all calls."""
-    with served(tmp_path_factory.mktemp("sandbox")) as found:
-        yield found
 
 
 @dataclass

@@ -167,14 +167,14 @@ def damaged(draw: st.DrawFn) -> bytes:
     return content
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(exports())
 def test_no_row_and_no_cent_is_lost(export: tuple[str, int]) -> None:
     """Odd cells of all kinds, in every column family."""
     no_row_is_lost(export)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(damaged())
 def test_damaged_exports_never_end_in_a_traceback(content: bytes) -> None:
     """Bytes that were cut, doubled or put in."""
@@ -239,7 +239,7 @@ def mixed_is_careful(content: str) -> bool:
         return True
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(mostly_plain())
 def test_reading_only_the_odd_records_one_by_one_gives_the_same(content: str) -> None:
     """Rows, places, refusals with their lines, money: nothing may tell the two ways apart."""
