@@ -9,6 +9,7 @@ import pandas as pd
 from runbook_lib import clock, money
 from runbook_lib.analysis.caps.material import CURRENCIES, CapMaterial, amount_of
 from runbook_lib.analysis.caps.month import MonthEnd
+from runbook_lib.analysis.caps.refs import Entry
 from runbook_lib.analysis.caps.sized import Sized
 from runbook_lib.analysis.caps.standing import Standing
 from runbook_lib.analysis.diagnosis import rolled_up
@@ -66,7 +67,7 @@ def missing(
             impact_usd=burn,
             grade=Grade.LIKELY,
             evidence=[
-                at("keys", one.entry.row, "cap_amount", None),
+                at(one.entry, "cap_amount", None),
                 rolled_up("usage", "cost_usd, usual day", amount_of(day)),
             ],
             next_step=NextStep(
@@ -156,7 +157,7 @@ def _too_low(material: CapMaterial, one: Judged, stopped: Decimal | None) -> Fin
         unit=f"USD {per}",
         impact_usd=stopped or None,
         grade=Grade.LIKELY,
-        evidence=[at(cap.source, cap.row, _field(cap), cap.amount)],
+        evidence=[cap.cell],
         next_step=NextStep(
             text=f"Raise the cap of {own.label} ({cap.window}) from {money.plain(cap.amount)} "
             f"to {_number(material, cap, own)}.",
@@ -203,7 +204,7 @@ def _too_high(material: CapMaterial, one: Judged) -> Finding:
         unit="USD",
         impact_usd=room - right,
         grade=Grade.LIKELY,
-        evidence=[at(cap.source, cap.row, _field(cap), cap.amount)],
+        evidence=[cap.cell],
         next_step=NextStep(
             text=f"Lower the cap of {own.label} ({cap.window}) from {money.plain(cap.amount)} to "
             f"{_number(material, cap, own)}.",
@@ -244,7 +245,7 @@ def wrong_currency(
                 value=cap.amount,
                 unit="CNY",
                 grade=Grade.INCONCLUSIVE,
-                evidence=[at(cap.source, cap.row, _field(cap), cap.amount)],
+                evidence=[cap.cell],
                 next_step=NextStep(
                     text="Give cny_per_usd, its date and source.", where="budget_caps", who=FINANCE
                 ),
@@ -270,7 +271,7 @@ def _currency(cap: Standing, own: Sized, what: str, act: str) -> Finding:
         expected=cap.inventory_usd,
         unit="USD",
         grade=Grade.LIKELY,
-        evidence=[at(cap.source, cap.row, _field(cap), cap.amount)],
+        evidence=[cap.cell],
         next_step=NextStep(text=f"{own.label}: {act}.", where="/keys", who=own.owner),
         mark="D",
     )
@@ -291,7 +292,7 @@ def silent(keys: Sequence[Sized]) -> Iterator[Finding]:
             expected=2,
             unit="days of history",
             grade=Grade.INCONCLUSIVE,
-            evidence=[at("keys", one.entry.row, "key_name", one.ref.key_name)],
+            evidence=[at(one.entry, "key_name", one.ref.key_name)],
             next_step=NextStep(
                 text="Use the starting point of its environment and size it again in a week.",
                 where="/keys",
@@ -336,12 +337,12 @@ def overrun(end: MonthEnd, risk: float) -> Iterator[Finding]:
     )
 
 
-def _field(cap: Standing) -> str:
-    return "limit_usd" if cap.source == "key_state" else "cap_amount"
-
-
-def at(source: str, row: int, field: str, value: object) -> Evidence:
-    """Point at one cell; row 0 stands for a row that is not there."""
+def at(entry: Entry, name: str, value: object) -> Evidence:
+    """Point at a cell of the inventory; row 0 stands for a key that is not in it."""
     return Evidence(
-        source=source, row=row, field=field, value=value, join=Join.ID if row else Join.NONE
+        source=entry.file,
+        row=entry.row,
+        field=name,
+        value=value,
+        join=Join.ID if entry.row else Join.NONE,
     )

@@ -10,7 +10,8 @@ import numpy as np
 from runbook_lib import clock
 from runbook_lib.analysis.caps.grid import Held
 from runbook_lib.analysis.caps.material import CapMaterial, text_of
-from runbook_lib.analysis.caps.refs import row_of
+from runbook_lib.analysis.caps.standing import cell_of
+from runbook_lib.findings import Evidence, Join
 
 _ZERO = Decimal(0)
 
@@ -23,14 +24,13 @@ class Balance:
         account: The account, empty where none is named; None where one balance stands for all.
         usd: USD as of now.
         basis: In words.
-        source: Table of the reading, or "parameters"; row: its number there, 0 for none.
+        cell: The cell of the reading.
     """
 
     account: str | None
     usd: Decimal
     basis: str
-    source: str
-    row: int
+    cell: Evidence
 
 
 def balances(material: CapMaterial, held: Held) -> list[Balance]:
@@ -47,20 +47,22 @@ def balances(material: CapMaterial, held: Held) -> list[Balance]:
         given = material.usd(material.balance)
         if given is None:
             return []
-        return [Balance(account=None, usd=given, basis="given", source="parameters", row=0)]
-    newest: dict[str, tuple[Any, str, Decimal, int]] = {}
-    for account, at, source, amount, row in _readings(material, held):
-        if account not in newest or at >= newest[account][0]:
-            newest[account] = (at, source, amount, row)
+        cell = Evidence(
+            source="parameters", row=0, field="balance", value=material.balance, join=Join.NONE
+        )
+        return [Balance(account=None, usd=given, basis="given", cell=cell)]
+    newest: dict[str, tuple[Any, str, Decimal, Evidence]] = {}
+    for account, *reading in _readings(material, held):
+        if account not in newest or reading[0] >= newest[account][0]:
+            newest[account] = (reading[0], reading[1], reading[2], reading[3])
     return [
         Balance(
             account=account,
             usd=amount + _moved_since(material, held, account, at),
             basis=f"{source}, read {clock.stamp(at)}",
-            source=source,
-            row=row,
+            cell=cell,
         )
-        for account, (at, source, amount, row) in sorted(newest.items())
+        for account, (at, source, amount, cell) in sorted(newest.items())
     ]
 
 
@@ -77,8 +79,10 @@ def unread(material: CapMaterial) -> int:
     return count
 
 
-def _readings(material: CapMaterial, held: Held) -> Iterator[tuple[str, Any, str, Decimal, int]]:
-    """Every reading of a balance up to now: account, time, table, USD, row."""
+def _readings(
+    material: CapMaterial, held: Held
+) -> Iterator[tuple[str, Any, str, Decimal, Evidence]]:
+    """Every reading of a balance up to now: account, time, table, USD, cell."""
     for frame, at, name, source in (
         (material.ledger, "ts", "balance", "ledger"),
         (material.key_state, "asked_at", "balance_usd", "key_state"),
@@ -92,7 +96,7 @@ def _readings(material: CapMaterial, held: Held) -> Iterator[tuple[str, Any, str
             if amount is not None:
                 own = held.refs.of(row.get("account"), row.get("key_name"))
                 account = own.account if own else text_of(row.get("account"))
-                yield account, row[at], source, amount, row_of(row)
+                yield account, row[at], source, amount, cell_of(row, source, name, row[name])
 
 
 def _moved_since(material: CapMaterial, held: Held, account: str, at: Any) -> Decimal:

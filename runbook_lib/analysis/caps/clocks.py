@@ -16,10 +16,12 @@ from runbook_lib.analysis.caps.grid import Held, day_of
 from runbook_lib.analysis.caps.material import CapMaterial, amount_of, to_type
 from runbook_lib.analysis.caps.outlook import SUM_HALF, Outlook, look_at, outlooks
 from runbook_lib.analysis.caps.planned import planned_factor
+from runbook_lib.analysis.caps.refs import Ref
 from runbook_lib.analysis.caps.sized import Sized
 from runbook_lib.analysis.caps.standing import LENGTH_DAYS, Standing
 from runbook_lib.analysis.caps.tiers import WHOLE, budget_usd
 from runbook_lib.analysis.caps.used import month_start, used_of
+from runbook_lib.findings import Evidence, Join
 
 LONGEST_DAYS = 365.0
 """Days beyond which nothing is said to run out."""
@@ -29,7 +31,15 @@ SPANS = (1, 7, 30)
 COLUMNS = [
     *("what", "account", "key_name", "environment", "window", "limit_usd", "used_usd"),
     *("remaining_usd", "used_share", "elapsed_share", "burn_rate", "usd_a_day", "resets_at"),
-    *("runs_out_on", "runs_out_early", "act_by", "amount_usd", "basis", "source", "row_number"),
+    *(
+        "runs_out_on",
+        "runs_out_early",
+        "act_by",
+        "amount_usd",
+        "basis",
+        "source_file",
+        "row_number",
+    ),
 ]
 
 
@@ -110,7 +120,7 @@ class Limit:
         views: Outlooks of the spend that it limits.
         limit, used, remaining: USD; None where unknown.
         began, resets: Its span, where known.
-        basis: Where the numbers are from, in words; source and row: the row they stand on.
+        basis: Where the numbers are from, in words; cell: the cell they stand on.
         of: `account`, `key_name`, `environment`, `window`; without those that do not apply.
     """
 
@@ -122,14 +132,19 @@ class Limit:
     began: datetime | None
     resets: datetime | None
     basis: str
-    source: str
-    row: int
+    cell: Evidence
     of: Mapping[str, str | None]
 
     @property
     def rolls(self) -> bool:
         """Whether it is whole again after a while."""
         return self.what in ("window", "budget")
+
+    @property
+    def place(self) -> tuple[Ref, str]:
+        """The key and the window it is of; both empty where it is of none."""
+        ref = Ref(self.of.get("account") or "", self.of.get("key_name") or "")
+        return ref, self.of.get("window") or ""
 
 
 def limits_of(
@@ -158,12 +173,35 @@ def limits_of(
     ]
 
 
-def clocks(material: CapMaterial, limits: Sequence[Limit]) -> pd.DataFrame:
-    """Give every clock in one table.
+def timed(material: CapMaterial, limits: Sequence[Limit]) -> list[tuple[dict[str, Any], Limit]]:
+    """Say of every limit when it is used up.
 
     Args:
         material: Reads `now`, `lead_days`, `timezone`.
         limits: As `limits_of` gives them; those of which no spend is forecast are left out.
+
+    Returns:
+        A row of `clocks` with its limit each, soonest first.
+    """
+    rows = [(_row(material, one), one) for one in limits if one.views]
+    never = date.max
+    return sorted(
+        rows,
+        key=lambda pair: (
+            pair[0]["runs_out_early"] or never,
+            pair[0]["runs_out_on"] or never,
+            pair[0]["what"],
+            *(str(pair[1].of.get(at) or "") for at in ("key_name", "account")),
+            *(str(pair[1].of.get(at) or "") for at in ("environment", "window")),
+        ),
+    )
+
+
+def clocks(times: Sequence[tuple[dict[str, Any], Limit]]) -> pd.DataFrame:
+    """Give every clock in one table.
+
+    Args:
+        times: As `timed` gives them.
 
     Returns:
         A row a limit, soonest first: `what` (balance, budget, key cap, window), `account`,
@@ -171,20 +209,10 @@ def clocks(material: CapMaterial, limits: Sequence[Limit]) -> pd.DataFrame:
         `used_share`, `elapsed_share`, `burn_rate` (used over elapsed share: above 1 it ends early),
         `usd_a_day` (p50), `resets_at` (instant), `runs_out_on` (date at p50), `runs_out_early` (at
         p90), `act_by` (date), `amount_usd` (to add so that thirty days at p90 are covered),
-        `basis`, and the row it stands on: `source`, `row_number`. None where unknown or not before
-        a year is over; a window or budget that is whole again first does not run out.
+        `basis`, and the row it stands on: `source_file`, `row_number`. None where unknown or not
+        before a year is over; a window or budget that is whole again first does not run out.
     """
-    rows = [_row(material, one) for one in limits if one.views]
-    never = date.max
-    rows.sort(
-        key=lambda row: (
-            row["runs_out_early"] or never,
-            row["runs_out_on"] or never,
-            row["what"],
-            *(str(row.get(at) or "") for at in ("key_name", "account", "environment", "window")),
-        )
-    )
-    return objects(rows, COLUMNS)
+    return objects([row for row, _ in times], COLUMNS)
 
 
 def _balances(material: CapMaterial, held: Held, accounts: Sequence[Balance]) -> Iterator[Limit]:
@@ -198,8 +226,7 @@ def _balances(material: CapMaterial, held: Held, accounts: Sequence[Balance]) ->
             began=None,
             resets=None,
             basis=one.basis,
-            source=one.source,
-            row=one.row,
+            cell=one.cell,
             of={"account": one.account},
         )
 
@@ -224,8 +251,13 @@ def _budgets(material: CapMaterial, held: Held, keys: Sequence[Sized]) -> Iterat
             began=month_start(material),
             resets=month_start(material, later=1),
             basis=f"{_budget_source(material, name)}, {used.basis('month')}",
-            source=_budget_source(material, name),
-            row=0,
+            cell=Evidence(
+                source=_budget_source(material, name),
+                row=0,
+                field="amount",
+                value=budget,
+                join=Join.NONE,
+            ),
             of={"environment": name, "window": "month"},
         )
 
@@ -249,8 +281,7 @@ def _caps(keys: Sequence[Sized], caps: Sequence[Standing]) -> Iterator[Limit]:
             began=cap.began,
             resets=cap.resets,
             basis=cap.basis,
-            source=cap.source,
-            row=cap.row,
+            cell=cap.cell,
             of={
                 "account": cap.ref.account,
                 "key_name": cap.ref.key_name,
@@ -283,8 +314,8 @@ def _row(material: CapMaterial, one: Limit) -> dict[str, Any]:
         "act_by": None if one.what == "window" else act_by(early, today, material.lead_days),
         "amount_usd": None if one.rolls else to_type(need) if need > 0 else Decimal(0),
         "basis": one.basis,
-        "source": one.source,
-        "row_number": one.row or None,
+        "source_file": one.cell.source,
+        "row_number": one.cell.row or None,
     }
 
 

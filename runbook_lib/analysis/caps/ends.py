@@ -8,10 +8,9 @@ from typing import Any
 import pandas as pd
 
 from runbook_lib import clock, money
-from runbook_lib.analysis.caps.against import FINANCE, at
-from runbook_lib.analysis.caps.clocks import LONGEST_DAYS
+from runbook_lib.analysis.caps.against import FINANCE, subject
+from runbook_lib.analysis.caps.clocks import LONGEST_DAYS, Limit
 from runbook_lib.analysis.caps.material import CapMaterial
-from runbook_lib.analysis.caps.refs import Ref
 from runbook_lib.analysis.caps.sized import Sized
 from runbook_lib.analysis.caps.tiers import WHOLE
 from runbook_lib.analysis.diagnosis import rolled_up
@@ -27,6 +26,9 @@ from runbook_lib.findings import (
 
 WINDOW_USED = 0.5
 """Share of a window that is used before its end is worth telling."""
+
+Timed = tuple[dict[str, Any], Limit]
+"""A row of `clocks` and the limit it is of."""
 
 MUCH_OVER_TIER = Decimal(3)
 """Times the starting point from which on what is set for an environment is flagged."""
@@ -171,38 +173,38 @@ def over_tier(table: pd.DataFrame) -> Iterator[Finding]:
         )
 
 
-def ending(material: CapMaterial, table: pd.DataFrame, today: date) -> list[dict[Any, Any]]:
+def ending(material: CapMaterial, times: Sequence[Timed], today: date) -> list[Timed]:
     """Find limits that end before somebody who acts in the usual time can change it.
 
     Args:
         material: Reads `lead_days`.
-        table: What ends when, as `clocks.clocks` gives it.
+        times: What ends when, as `clocks.timed` gives it.
         today: Local day.
 
     Returns:
-        Rows of *table* that end within the lead and a week if use is high. A window that is hardly
-        used is none of them: whether it is too low, its odds tell. The budget of a month has a
-        finding of its own: `against.overrun`.
+        Those that end within the lead and a week if use is high. A window that is hardly used is
+        none of them: whether it is too low, its odds tell. The budget of a month has a finding of
+        its own: `against.overrun`.
     """
     horizon = min(material.lead_days + 7, LONGEST_DAYS)
     return [
-        row
-        for row in table.to_dict("records")
-        if row["what"] != "budget"
+        (row, one)
+        for row, one in times
+        if one.what != "budget"
         and row["runs_out_early"] is not None
         and (row["runs_out_early"] - today).days <= horizon
-        and (row["what"] != "window" or (row["used_share"] or 0) >= WINDOW_USED)
+        and (one.what != "window" or (row["used_share"] or 0) >= WINDOW_USED)
     ]
 
 
 def running_out(
-    material: CapMaterial, rows: Sequence[dict[Any, Any]], keys: Sequence[Sized], today: date
+    material: CapMaterial, times: Sequence[Timed], keys: Sequence[Sized], today: date
 ) -> Iterator[Finding]:
     """Tell of limits that end soon.
 
     Args:
         material: Reads `lead_days`, `timezone`.
-        rows: As `ending` gives them.
+        times: As `ending` gives them.
         keys: Every key: its name for people, its owner.
         today: Local day.
 
@@ -210,13 +212,13 @@ def running_out(
         A finding for each, high where it ends within the lead at usual use.
     """
     by_ref = {one.ref: one for one in keys}
-    for row in rows:
-        own = by_ref.get(Ref(row["account"] or "", row["key_name"] or ""))
-        yield _running_out(material, row, own, today)
+    for row, limit in times:
+        own = None if limit.what == "balance" else by_ref[limit.place[0]]
+        yield _running_out(material, row, limit, own, today)
 
 
 def _running_out(
-    material: CapMaterial, row: dict[Any, Any], own: Sized | None, today: date
+    material: CapMaterial, row: dict[str, Any], limit: Limit, own: Sized | None, today: date
 ) -> Finding:
     usual = row["runs_out_on"]
     soon = usual is not None and (usual - today).days <= material.lead_days
@@ -230,19 +232,12 @@ def _running_out(
         rule="runs-out",
         severity=Severity.HIGH if soon else Severity.MEDIUM,
         title=f"{name} {_left(material, row)}",
-        subject=Subject(key_name=label or None, environment=row["environment"]),
+        subject=Subject() if own is None else subject(own),
         value=row["remaining_usd"],
         expected=None,
         unit="USD",
         grade=Grade.LIKELY,
-        evidence=[
-            at(
-                str(row["source"]),
-                int(row["row_number"] or 0),
-                "balance" if own is None else "remaining_usd",
-                row["remaining_usd"],
-            )
-        ],
+        evidence=[limit.cell, *_since(limit)],
         next_step=NextStep(
             text=f"{act}{add}{by}.",
             where="account page" if own is None else "/keys",
@@ -252,7 +247,14 @@ def _running_out(
     )
 
 
-def _left(material: CapMaterial, row: dict[Any, Any]) -> str:
+def _since(limit: Limit) -> list[Evidence]:
+    """Point at what was spent besides the cell a limit stands on."""
+    if limit.what == "balance":
+        return [rolled_up("usage", "balance now", limit.remaining)]
+    return [rolled_up("usage", "used_usd", limit.used)] if limit.used is not None else []
+
+
+def _left(material: CapMaterial, row: dict[str, Any]) -> str:
     """Say how long a limit lasts."""
     if row["remaining_usd"] <= 0:
         resets: datetime | None = row["resets_at"]

@@ -26,11 +26,12 @@ class Entry:
     Attributes:
         environment: As `environment_of` gives it; empty for unknown.
         owner: Who answers for it; empty for unknown.
-        row: Its first row in the inventory; 0 for none.
+        file, row: Its first row in the inventory; row 0 for none.
     """
 
     environment: str = ""
     owner: str = ""
+    file: str = "keys"
     row: int = 0
 
 
@@ -177,9 +178,15 @@ def entries(material: CapMaterial, refs: Refs) -> dict[Ref, Entry]:
         found[ref] = Entry(
             environment=before.environment or environment_of(row.get("environment")),
             owner=before.owner or text_of(row.get("owner")).strip(),
+            file=before.file if before.row else file_of(row, "keys"),
             row=before.row or row_of(row),
         )
     return found
+
+
+def file_of(row: Mapping[Any, Any], table: str) -> str:
+    """Give the file a row is from; its table where that is not known."""
+    return text_of(row.get("source_file")) or table
 
 
 def row_of(row: Mapping[Any, Any]) -> int:

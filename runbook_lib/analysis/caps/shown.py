@@ -5,7 +5,7 @@ import pandas as pd
 from runbook_lib import money
 from runbook_lib.analysis.caps import exhibits
 from runbook_lib.analysis.caps.backtest import by_key, summed
-from runbook_lib.analysis.caps.clocks import of_account, together
+from runbook_lib.analysis.caps.clocks import clocks, of_account, together
 from runbook_lib.analysis.caps.effect import curves_table
 from runbook_lib.analysis.caps.effective import effective
 from runbook_lib.analysis.caps.frames import objects
@@ -79,7 +79,7 @@ def _frames(work: Worked) -> dict[str, pd.DataFrame]:
         "to_type": exhibits.to_type_table(material, keys, work.caps, held, work.events),
         "caps": exhibits.caps_table(keys, by_key(work.tests)),
         "whole": work.table,
-        "clocks": work.times,
+        "clocks": clocks(work.times),
         "effective": effective(material, keys, work.limits),
         "effect": work.effects,
         "overshoot": overshoot_table(material, held, list(work.flying)),

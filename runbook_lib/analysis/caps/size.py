@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 from runbook_lib import money
 from runbook_lib.analysis.caps import against, ends
 from runbook_lib.analysis.caps.backtest import tried
 from runbook_lib.analysis.caps.balance import Balance, balances, unread
-from runbook_lib.analysis.caps.clocks import clocks, limits_of
+from runbook_lib.analysis.caps.clocks import limits_of, timed
 from runbook_lib.analysis.caps.effect import effect_table
 from runbook_lib.analysis.caps.events import events_table
 from runbook_lib.analysis.caps.grid import day_of, held_of
@@ -18,7 +17,6 @@ from runbook_lib.analysis.caps.inflight import under_way
 from runbook_lib.analysis.caps.material import CapMaterial, text_of
 from runbook_lib.analysis.caps.month import month_end
 from runbook_lib.analysis.caps.planned import without_factor
-from runbook_lib.analysis.caps.refs import Ref
 from runbook_lib.analysis.caps.shown import exhibits_of
 from runbook_lib.analysis.caps.sized import WINDOWS, sized
 from runbook_lib.analysis.caps.standing import standing
@@ -108,7 +106,7 @@ def _worked(material: CapMaterial) -> Worked:
         balance=balance,
         limits=limits,
         table=whole(material, keys, caps, balance),
-        times=clocks(material, limits),
+        times=timed(material, limits),
         effects=effect_table(material, keys, caps, held, flying),
         events=events_table(material, held, keys),
         flying=flying,
@@ -122,7 +120,7 @@ def _findings(work: Worked) -> list[Finding]:
     material, keys, caps = work.material, work.keys, work.caps
     today = day_of(material.now, material.timezone)
     ending = ends.ending(material, work.times, today)
-    quotas = {place_of(row) for row in ending if row["what"] == "key cap"}
+    quotas = {limit.place for _, limit in ending if limit.what == "key cap"}
     # One cap, one finding: a quota that ends soon is told with its day, a low window with its odds.
     ill = [
         one
@@ -130,7 +128,7 @@ def _findings(work: Worked) -> list[Finding]:
         if not (one.low and (one.cap.ref, one.cap.window) in quotas)
     ]
     low = {(one.cap.ref, one.cap.window) for one in ill if one.low}
-    ending = [row for row in ending if place_of(row) not in low]
+    ending = [(row, limit) for row, limit in ending if limit.place not in low]
     found = [
         *against.missing(material, keys, caps),
         *against.ill_sized(material, ill, work.effects),
@@ -152,11 +150,6 @@ def _findings(work: Worked) -> list[Finding]:
             item.subject.key_name or "",
         ),
     )
-
-
-def place_of(row: Mapping[Any, Any]) -> tuple[Ref, str]:
-    """Give the key and window a row of clocks is about."""
-    return Ref(row["account"] or "", row["key_name"] or ""), row["window"] or ""
 
 
 def _verdict(work: Worked, findings: Sequence[Finding]) -> Verdict:
@@ -208,9 +201,9 @@ def _summary(work: Worked) -> list[tuple[str, str]]:
     if end.budget is not None:
         told.append(("Budget of the month", money.usd(end.budget)))
     told += _over(work)
-    first = next((row for row in times.to_dict("records") if row["what"] != "window"), None)
+    first = next((row for row, limit in times if limit.what != "window"), None)
     if first is not None and first["runs_out_early"] is not None:
-        name = first["key_name"] or first["what"]
+        name = str(first.get("key_name") or first["what"])
         name += f" of account {first['account']}" if first["account"] else ""
         told.append(("Ends first", f"{name}, {first['runs_out_early']} if use is high"))
     if material.rate_note():

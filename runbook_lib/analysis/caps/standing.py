@@ -1,5 +1,6 @@
 """The caps that are set, from the inventory and from live answers, in USD with what is used."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -10,8 +11,9 @@ import pandas as pd
 from runbook_lib import clock
 from runbook_lib.analysis.caps.grid import Held
 from runbook_lib.analysis.caps.material import CURRENCIES, CapMaterial, text_of
-from runbook_lib.analysis.caps.refs import Ref, row_of
+from runbook_lib.analysis.caps.refs import Ref, file_of, row_of
 from runbook_lib.analysis.caps.used import Used, day_start, month_start, used_of
+from runbook_lib.findings import Evidence, Join
 
 LENGTH_DAYS = {"5h": 5 / 24, "1d": 1.0, "7d": 7.0, "month": 30.0}
 """Days of a window; a lifetime cap ("total") has none."""
@@ -31,7 +33,8 @@ class Standing:
         exact: Used as a live answer tells it; else summed from usage rows.
         basis: What used is from, in words.
         began, resets: Span of the window or of the key's life, where known.
-        source: "keys" or "key_state"; row: its number there.
+        source: "keys" or "key_state".
+        cell: The cell the cap stands on.
         inventory_usd: What the inventory says where the answer is live; None for nothing.
         inventory_currency: The currency the inventory names for it.
     """
@@ -48,7 +51,7 @@ class Standing:
     began: datetime | None
     resets: datetime | None
     source: str
-    row: int
+    cell: Evidence
     inventory_usd: Decimal | None = None
     inventory_currency: str = ""
 
@@ -106,10 +109,22 @@ def _of_inventory(material: CapMaterial, held: Held, used: Used) -> list[Standin
                 began=began,
                 resets=resets,
                 source="keys",
-                row=row_of(row),
+                cell=cell_of(row, "keys", "cap_amount", amount),
             )
         )
     return rows
+
+
+def cell_of(row: Mapping[Any, Any], table: str, name: str, value: object) -> Evidence:
+    """Point at one cell of a row of a table."""
+    number = row_of(row)
+    return Evidence(
+        source=file_of(row, table),
+        row=number,
+        field=name,
+        value=value,
+        join=Join.ID if number else Join.NONE,
+    )
 
 
 def _left(limit: Decimal | None, used: Decimal | None) -> Decimal | None:
@@ -180,5 +195,5 @@ def _answered(material: CapMaterial, used: Used, ref: Ref, row: dict[Any, Any]) 
         began=began,
         resets=resets,
         source="key_state",
-        row=row_of(row),
+        cell=cell_of(row, "key_state", "limit_usd", limit),
     )

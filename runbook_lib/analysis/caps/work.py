@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
@@ -26,7 +27,7 @@ class Worked:
         balance: Balances by account.
         limits: Every limit of which is known what is left.
         table: Caps against budget and balance, as `tiers.whole` gives it.
-        times: What ends when, as `clocks.clocks` gives it.
+        times: What ends when, as `clocks.timed` gives it.
         effects: What caps do, as `effect.effect_table` gives it.
         events: What plans need, as `events.events_table` gives it.
         flying: Calls under way at once, by key.
@@ -41,7 +42,7 @@ class Worked:
     balance: Sequence[Balance]
     limits: Sequence[Limit] = field(repr=False)
     table: pd.DataFrame = field(repr=False)
-    times: pd.DataFrame = field(repr=False)
+    times: Sequence[tuple[dict[str, Any], Limit]] = field(repr=False)
     effects: pd.DataFrame = field(repr=False)
     events: pd.DataFrame = field(repr=False)
     flying: Sequence[UnderWay] = field(repr=False)
