@@ -1,8 +1,9 @@
 """Made usage for the tests of caps: keys by name, USD by day or by hour."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ import pandas as pd
 
 from runbook_lib.analysis.caps import CapMaterial, CapParts
 from runbook_lib.findings import Status
+from runbook_lib.session import open_store, take_in
+from runbook_lib.store import Store
+from tests.unit.usage_kit import export
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 """A Tuesday."""
@@ -89,6 +93,44 @@ def material(
         **frames,
         **more,
     )
+
+
+def store_of(
+    folder: Path, days: Mapping[str, Sequence[float]], *, rows: int = 4, **files: str
+) -> Store:
+    """Take made usage into a store: the last day ends at `NOW`, each in some rows of one price.
+
+    Args:
+        folder: Empty folder for the files and the lake.
+        days: USD by day, by key; a key of another account is written "account/key".
+        rows: Rows of a day, from eight o'clock on, an hour apart.
+        files: Text of other files: keys, ledger, budget, planned.
+    """
+    accounts: dict[str, list[dict[str, str]]] = {}
+    for name, line in days.items():
+        account, _, key_name = name.rpartition("/")
+        accounts.setdefault(account, []).extend(_billed(key_name, line, rows))
+    for account, lines in accounts.items():
+        (folder / "in" / account).mkdir(parents=True, exist_ok=True)
+        text = export(*sorted(lines, key=lambda line: line["Time"], reverse=True))
+        (folder / "in" / account / "usage.csv").write_text(text)
+        take_in([folder / "in" / account / "usage.csv"], folder / "lake", account=account)
+    for name, text in files.items():
+        (folder / "in" / f"{name}.csv").write_text(text)
+        take_in([folder / "in" / f"{name}.csv"], folder / "lake")
+    return open_store(folder / "lake")
+
+
+def _billed(key_name: str, line: Sequence[float], rows: int) -> Iterator[dict[str, str]]:
+    for place, usd in enumerate(line):
+        for number in range(rows if usd else 0):
+            at = NOW - timedelta(days=len(line) - place) + timedelta(hours=8 + number)
+            yield {
+                "Time": at.isoformat(),
+                "API Key Name": key_name,
+                "Billed Cost": f"{usd / rows:.8f}",
+                "Original Cost": f"{usd / rows:.8f}",
+            }
 
 
 def steady(usd: float = 10.0, days: int = 60, seed: int = 1) -> list[float]:

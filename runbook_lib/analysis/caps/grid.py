@@ -13,6 +13,8 @@ from runbook_lib.analysis.caps.material import CapMaterial
 from runbook_lib.analysis.caps.refs import Ref, Refs, refs_of
 from runbook_lib.analysis.caps.single import from_first_use
 
+HOUR = timedelta(hours=1)
+
 LONGEST = 400
 """Days of the past that are looked at; older ones say nothing of tomorrow."""
 
@@ -62,6 +64,36 @@ def day_of(at: datetime, timezone: str) -> date:
     return at.astimezone(clock.zone(timezone)).date()
 
 
+def known_to(material: CapMaterial) -> datetime:
+    """Give the instant up to which the usage rows tell everything, not after now.
+
+    It is that of the last row, as nobody knows whether the days after it were cheap or not
+    exported. Where the rest of its day is no longer than keys together have rested before, the day
+    is over: an export of a whole day seldom ends in its last second.
+
+    Args:
+        material: Reads `data_end`, `now`, `hourly`, `timezone`.
+
+    Returns:
+        Now, the last row, or the end of its day.
+    """
+    end = min(material.data_end or material.now, material.now)
+    day = day_of(end, material.timezone) + timedelta(days=1)
+    over = datetime(day.year, day.month, day.day, tzinfo=clock.zone(material.timezone))
+    rest = over - end
+    return over if over <= material.now and rest <= _longest_rest(material.hourly) else end
+
+
+def _longest_rest(hourly: pd.DataFrame) -> timedelta:
+    """Give the longest time without a row in the newest fortnight of hours; at least one hour."""
+    if hourly.empty or "bucket" not in hourly:
+        return HOUR
+    hours = pd.DatetimeIndex(hourly["bucket"]).unique().sort_values()
+    hours = hours[hours >= hours[-1] - pd.Timedelta(days=14)]
+    gaps = hours[1:] - hours[:-1]
+    return max(HOUR, gaps.max().to_pytimedelta()) if len(gaps) else HOUR
+
+
 def held_of(material: CapMaterial) -> Held:
     """Lay the roll-ups out by key and day.
 
@@ -72,7 +104,7 @@ def held_of(material: CapMaterial) -> Held:
         The arrays. The unfinished day is not among the days; its spend is `today`.
     """
     refs = refs_of(material)
-    until = day_of(min(material.data_end or material.now, material.now), material.timezone)
+    until = day_of(known_to(material), material.timezone)
     daily = _placed(material.daily, refs, material.timezone)
     first = min(daily["day"], default=until)
     first = max(min(first, until), until - timedelta(days=LONGEST))

@@ -12,7 +12,7 @@ from runbook_lib.analysis.caps.balance import Balance, balances, unread
 from runbook_lib.analysis.caps.clocks import limits_of, timed
 from runbook_lib.analysis.caps.effect import effect_table
 from runbook_lib.analysis.caps.events import events_table
-from runbook_lib.analysis.caps.grid import day_of, held_of
+from runbook_lib.analysis.caps.grid import day_of, held_of, known_to
 from runbook_lib.analysis.caps.inflight import under_way
 from runbook_lib.analysis.caps.material import CapMaterial, text_of
 from runbook_lib.analysis.caps.month import month_end
@@ -96,8 +96,6 @@ def _worked(material: CapMaterial) -> Worked:
     balance = balances(material, held)
     limits = limits_of(material, held, keys, caps, balance)
     flying = under_way(material, held)
-    # Days after the end of the export are unknown, not cheap.
-    known_to = min(material.now, material.data_end or material.now)
     return Worked(
         material=material,
         held=held,
@@ -111,7 +109,9 @@ def _worked(material: CapMaterial) -> Worked:
         events=events_table(material, held, keys),
         flying=flying,
         tests=tried(held, risk=material.risk, loop_factor=material.loop_factor),
-        end=month_end(material.daily, budget_usd(material), known_to, timezone=material.timezone),
+        end=month_end(
+            material.daily, budget_usd(material), known_to(material), timezone=material.timezone
+        ),
     )
 
 
