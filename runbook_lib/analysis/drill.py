@@ -21,7 +21,7 @@ SUMS = ("requests", *TOKENS, "cache_write_5m_tokens", "cache_write_1h_tokens", "
 OWNED = ("environment", "service", "owner")
 """Columns that the key inventory knows, and usage rows do not."""
 
-BY = ("model", "key_name", *OWNED)
+BY = ("model", "key_name", "endpoint", *OWNED)
 """What spend can be split by."""
 
 OTHER = "(other)"

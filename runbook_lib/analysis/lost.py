@@ -14,15 +14,14 @@ import pandas as pd
 
 from runbook_lib import money
 from runbook_lib.analysis import bridge
-from runbook_lib.analysis.joins import WINDOW_S
 from runbook_lib.analysis.material import FAILED, Material, each
 from runbook_lib.analysis.oddities import LOOP_FACTOR, LOOP_PER_MINUTE, same_model
+from runbook_lib.analysis.pairing import Paired, given_up, pair_up
+from runbook_lib.analysis.priced import Weights
 from runbook_lib.clock import Window
 
 SLICE_S = 10
 """Seconds by which the ends of a loop are found."""
-
-Weights = Mapping[str, Mapping[str, float]]
 
 Loops = Mapping[tuple[Any, Any, Any], tuple[float, float]]
 """Key, service and minute of a loop → share of its calls that are usual, least rate of one."""
@@ -56,13 +55,16 @@ class Lost:
             `COLUMNS`; amounts are Decimal USD, a bound is None where no price is known; times are
             aware UTC, `first_at` and `last_at` those of the rows.
         attempts: `material.attempts` with `kind` (text, "" for none), `billed_usd` (Decimal, 0
-            where nothing was billed) and `billed_at` (place in `material.rows`, -1 for none).
+            where nothing was billed), `billed_at` (place in `material.rows`, -1 for none) and
+            `join`, how that row was found, as `Paired` has it.
         rows: The usage rows that no log explains, with `kind`.
+        paired: Which row belongs to which attempt.
     """
 
     table: pd.DataFrame
     attempts: pd.DataFrame
     rows: pd.DataFrame
+    paired: Paired
 
 
 def lost_money(
@@ -83,14 +85,15 @@ def lost_money(
     Source: contract §3.3, §5, §6 (M).
     """
     loops = _loop_minutes(material)
-    tagged = _tagged(material, loops)
-    attempts, rows = _inside(tagged, within), _inside(_unlogged(material), within)
+    paired = pair_up(material)
+    tagged = _tagged(material, paired, loops)
+    attempts, rows = _inside(tagged, within), _inside(_unlogged(material, paired), within)
     known = _Known(
         material=material, weights=weights or {}, loops=loops, costs=tagged["billed_usd"].to_dict()
     )
     lines = [*_lines_of_attempts(attempts, known), *_lines_of_rows(rows)]
     table = pd.DataFrame(sorted(lines, key=_dearest_first), columns=list(COLUMNS))
-    return Lost(table=table, attempts=attempts, rows=rows)
+    return Lost(table=table, attempts=attempts, rows=rows, paired=paired)
 
 
 def _inside(frame: pd.DataFrame, window: Window | None) -> pd.DataFrame:
@@ -119,12 +122,12 @@ class _Known:
     costs: Mapping[Any, Decimal]
 
 
-def _tagged(material: Material, loops: Loops) -> pd.DataFrame:
+def _tagged(material: Material, paired: Paired, loops: Loops) -> pd.DataFrame:
     """Give every attempt its kind and what was billed for it."""
     frame = material.attempts.copy()
-    place = frame["client_request_id"].map(material.billed).fillna(-1).astype("int64")
+    place = paired.place
     costs = [*material.rows["cost_usd"], None]
-    frame["billed_at"] = place
+    frame["billed_at"], frame["join"] = place, paired.how
     billed = [money.or_zero(costs[at]) for at in place]
     frame["billed_usd"] = pd.Series(billed, index=frame.index, dtype=object)
     ok = frame["outcome"] == "ok"
@@ -308,12 +311,12 @@ def _ratio(
 # Usage rows that no log explains ------------------------------------------------------------------
 
 
-def _unlogged(material: Material) -> pd.DataFrame:
-    """The usage rows of logged keys that no attempt joins by id, each with its kind."""
+def _unlogged(material: Material, paired: Paired) -> pd.DataFrame:
+    """The usage rows of logged keys that no attempt goes with, each with its kind."""
     frame = material.rows
-    joined = frame["join_id"].isin(material.logged_ids)
+    joined = frame.index.isin(paired.rows)
     logged = frame[joined]
-    mine = frame[~joined & frame["join_id"].notna() & frame["key_name"].isin(logged["key_name"])]
+    mine = frame[~joined & frame["key_name"].isin(logged["key_name"])]
     made = mine.copy()
     strange = pd.Series(data=False, index=mine.index)
     for name in ("ip_address", "user_agent"):
@@ -321,28 +324,9 @@ def _unlogged(material: Material) -> pd.DataFrame:
         pairs = zip(mine["key_name"], mine[name], strict=True)
         unknown = [isinstance(pair[1], str) and pair not in known for pair in pairs]
         strange |= np.array(unknown, dtype=bool)
-    given_up = ~strange & _given_up(mine, material)
-    made["kind"] = np.select(
-        [strange, given_up], ["unlogged_use", "client_timeout"], "not_explained"
-    )
+    own = ~strange & given_up(mine, material, paired.skew_s)
+    made["kind"] = np.select([strange, own], ["unlogged_use", "client_timeout"], "not_explained")
     return made
-
-
-def _given_up(rows: pd.DataFrame, material: Material) -> "pd.Series[bool]":
-    """Rows that start together with an attempt whose client gave up; each attempt takes one."""
-    frame = material.attempts
-    silent = frame["outcome"].isin(["no_answer", "abandoned"]) & frame["client_request_id"].isna()
-    waiting: dict[tuple[Any, Any], list[float]] = {}
-    for attempt in each(frame[silent]):
-        waiting.setdefault((attempt.key_name, attempt.model), []).append(attempt.start)
-    skew, hits = material.skew_s or 0.0, []
-    for row in each(rows):
-        starts = waiting.get((row.key_name, row.model), [])
-        apart = [abs(at + skew - row.start) for at in starts]
-        hits.append(bool(apart) and min(apart) <= WINDOW_S)
-        if hits[-1]:
-            del starts[apart.index(min(apart))]
-    return pd.Series(hits, index=rows.index, dtype=bool)
 
 
 def _lines_of_rows(rows: pd.DataFrame) -> list[Any]:

@@ -1,6 +1,6 @@
 """Billed cost against tokens × price: what agrees, what differs, what nobody can price."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,9 @@ KINDS = {
     "cache_write_1h_tokens": "cache_write_1h",
 }
 """Column of a roll-up → kind of token of the price list."""
+
+Weights = Mapping[str, Mapping[str, float]]
+"""Model → column of a roll-up → price of its tokens, in any one unit."""
 
 _PROBE = 1000
 """Tokens by which a price is asked: small enough for the first tier of every model."""

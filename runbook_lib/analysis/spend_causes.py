@@ -36,10 +36,10 @@ def causes(
         weights: Prices of models, for the split of factors; see `bridge`.
 
     Returns:
-        One row an event, dimension (factor, model, endpoint) and name, largest first: `event`,
-        `key_name`, `dimension`, `rank` (1 is the largest), `name`, `excess_usd` (Decimal USD,
-        above the past), `share` (of the excess; those of a dimension sum to 1; NaN where there is
-        no excess).
+        One row an event, dimension (factor, model, endpoint, token_kind) and name, largest first:
+        `event`, `key_name`, `dimension`, `rank` (1 is the largest), `name`, `excess_usd` (Decimal
+        USD, above the past), `share` (of the excess; those of a dimension sum to 1; NaN where there
+        is no excess).
     """
     import pandas as pd
 
@@ -50,6 +50,7 @@ def causes(
         rows += _ranked(event, "factor", _factors(inside, before, ratio, weights))
         for name in ("model", "endpoint"):
             rows += _ranked(event, name, _parts(inside, before, ratio, name))
+        rows += _ranked(event, "token_kind", _kinds(inside, before, ratio, weights))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -57,6 +58,7 @@ def _windows(
     event: Mapping[Any, Any], past: "pd.DataFrame"
 ) -> tuple["pd.DataFrame", "pd.DataFrame"]:
     mine = past[past["key_name"].map(str) == str(event["key_name"])]
+    mine = mine[drill.named(mine["account"]) == (event["account"] or drill.BLANK)]
     if event["scope"] == "model":
         mine = mine[mine["model"] == event["model"]]
     inside = mine[(mine["bucket"] >= event["start"]) & (mine["bucket"] < event["end"])]
@@ -102,6 +104,20 @@ def _parts(
     for frame, sign in ((now, 1), (then, -1)):
         for row in frame.to_dict("records"):
             found[row[name]] = found.get(row[name], money.ZERO) + sign * row["cost_usd"]
+    return found
+
+
+def _kinds(
+    inside: "pd.DataFrame",
+    before: "pd.DataFrame",
+    ratio: Decimal,
+    weights: Mapping[str, Mapping[str, float]] | None,
+) -> dict[str, Decimal]:
+    found: dict[str, Decimal] = {}
+    for frame, sign in ((inside, Decimal(1)), (before, -ratio)):
+        for row in drill.by_kind(frame, weights).to_dict("records"):
+            usd = money.rounded(sign * row["cost_usd"], money.SCALE)
+            found[row["token_kind"]] = found.get(row["token_kind"], money.ZERO) + usd
     return found
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 
@@ -16,7 +17,6 @@ from runbook_lib.findings import (
     Grade,
     NextStep,
     Severity,
-    Status,
     Subject,
 )
 
@@ -35,15 +35,29 @@ FACTORS = {
 HIGH_USD = Decimal(1)
 """A spike of a new record that costs this much beyond the usual is worth a page."""
 
+LEAST_SHARE = Decimal("0.01")
+"""A spike that costs less than this share of all spend is worth a line, and no alarm."""
+
 BALANCE_USD = Decimal("0.01")
+"""What a step of the balance may differ beside its bound: what people write is rounded."""
+
+WHOLE = 0.97
+"""A cause with this share of an excess stands for all of it: others may have shrunk meanwhile."""
+
+MOST_STEPS = 8
+"""Steps of the balance that a finding cites; the exhibit has all."""
 
 
-def of_spikes(events: pd.DataFrame, causes: pd.DataFrame) -> Iterator[Finding]:
+def of_spikes(
+    events: pd.DataFrame, causes: pd.DataFrame, place: ZoneInfo, whole: Decimal
+) -> Iterator[Finding]:
     """Tell of every spike that was raised or noted, with what is behind it.
 
     Args:
         events: Raised and noted events, as `find_spikes` gives them.
         causes: What is behind each, as `spend_causes.causes` gives it.
+        place: Zone in which times are told.
+        whole: What was spent in the window, USD: what is a trifle of it is no alarm.
 
     Returns:
         One finding an event; impact is USD beyond the usual.
@@ -51,14 +65,16 @@ def of_spikes(events: pd.DataFrame, causes: pd.DataFrame) -> Iterator[Finding]:
     for event in events.to_dict("records"):
         new = event["kind"] == "record"
         severity = Severity.LOW
-        if event["status"] == "raised":
-            severity = Severity.HIGH if event["impact_usd"] >= HIGH_USD else Severity.MEDIUM
+        if event["status"] == "raised" and event["impact_usd"] >= HIGH_USD:
+            severity = Severity.HIGH
+        elif event["status"] == "raised" and event["impact_usd"] >= LEAST_SHARE * whole:
+            severity = Severity.MEDIUM
         who = f"Key {name_of(event['key_name'])}"
         if event["scope"] == "model":
             who += f", model {name_of(event['model'])}"
         fact = (
             f"spent {money.usd(event['observed_usd'])} where {money.usd(event['expected_usd'])} "
-            f"is usual, from {clock.clock_time(event['start'], clock.zone('UTC'), seconds=False)}"
+            f"is usual, from {clock.clock_time(event['start'], place, seconds=False)}"
         )
         yield Finding(
             rule="spend-spike",
@@ -85,18 +101,19 @@ def of_spikes(events: pd.DataFrame, causes: pd.DataFrame) -> Iterator[Finding]:
 def _behind(event: Any, causes: pd.DataFrame) -> str:
     first = causes[(causes["event"] == event["event"]) & (causes["rank"] == 1)]
     told = [
-        f"{row['name']} {row['share'] * 100:.0f} %"
+        row["name"] + ("" if row["share"] >= WHOLE else f" {row['share'] * 100:.0f} %")
         for row in first.to_dict("records")
-        if row["dimension"] != "endpoint" and row["share"] == row["share"]
+        if row["dimension"] in ("factor", "model") and row["share"] == row["share"]
     ]
     return f": {', '.join(told)}" if told else ""
 
 
-def of_news(news: pd.DataFrame) -> Iterator[Finding]:
+def of_news(news: pd.DataFrame, place: ZoneInfo) -> Iterator[Finding]:
     """Tell of models, addresses and clients that are new on a key.
 
     Args:
         news: What is new, as `first_seen` gives it.
+        place: Zone in which times are told.
 
     Returns:
         One finding a row; impact is all USD billed to it.
@@ -109,7 +126,7 @@ def of_news(news: pd.DataFrame) -> Iterator[Finding]:
         values = [
             str(row[name]) for name in ("ip_address", "user_agent", "model") if known(row[name])
         ]
-        at = clock.clock_time(row["first_at"], clock.zone("UTC"), seconds=False)
+        at = clock.clock_time(row["first_at"], place, seconds=False)
         then = f", then {counted(int(row['burst_requests']), 'request')}" if burst else ""
         yield Finding(
             rule="first-seen",
@@ -175,76 +192,19 @@ def of_prices(check: pd.DataFrame) -> Iterator[Finding]:
         )
 
 
-def of_sides(sides: pd.DataFrame, *, logged: bool) -> Iterator[Finding]:
-    """Say how much of what was billed a log explains.
-
-    Args:
-        sides: Usage against logs by key, as `reconcile_by` gives it.
-        logged: Whether a call log covers the window.
-
-    Returns:
-        A finding for each key that nobody logs, and one for the whole.
-    """
-    counts = sides.groupby("side")["rows"].sum()
-    both, alone = int(counts.get("both", 0)), int(counts.get("usage", 0))
-    if not logged or not both:
-        yield Finding(
-            rule="billed-not-logged",
-            status=Status.UNKNOWN,
-            severity=Severity.INFO,
-            title="No call log covers this window: what was billed cannot be held against it",
-            grade=Grade.INCONCLUSIVE,
-            next_step=NextStep(text="Take in the callers' log.", where="intake", who="on call"),
-            mark="M",
-        )
-        return
-    keys = sides[(sides["side"] == "both")]["key_name"].map(str)
-    silent = sides[(sides["side"] == "usage") & ~sides["key_name"].map(str).isin(keys)]
-    for row in silent.to_dict("records"):
-        yield Finding(
-            rule="billed-not-logged",
-            severity=Severity.LOW,
-            title=f"Key {name_of(row['key_name'])}: {counted(int(row['rows']), 'usage row')}, "
-            f"{money.usd(row['cost_usd'])}, and no service logs it",
-            subject=Subject(key_name=known(row["key_name"])),
-            value=int(row["rows"]),
-            expected=0,
-            unit="usage rows",
-            impact_usd=row["cost_usd"],
-            grade=Grade.LIKELY,
-            evidence=[rolled_up("usage", "key_name", row["key_name"])],
-            next_step=NextStep(
-                text="Take in the log of the services that use it.", where="intake", who="key owner"
-            ),
-            mark="M",
-        )
-    yield Finding(
-        rule="billed-not-logged",
-        status=Status.PASS,
-        severity=Severity.INFO,
-        title=f"{both:,} of {both + alone:,} usage rows have their attempt in a log",
-        value=both,
-        expected=both + alone,
-        unit="usage rows",
-        evidence=[rolled_up("usage", "request_id", both)],
-        mark="M",
-    )
-
-
-def told_gap(gap: Window, usual: float) -> str:
+def told_gap(gap: Window, usual: float, place: ZoneInfo) -> str:
     """Write a gap of the export in words."""
-    place = clock.zone("UTC")
     ends = [clock.clock_time(at, place, seconds=False) for at in (gap.start, gap.end)]
     return f"no usage row from {ends[0]} to {ends[1]}, where about {usual:.0f} are usual"
 
 
-def of_gaps(gaps: Sequence[tuple[Window, float]]) -> Iterator[Finding]:
+def of_gaps(gaps: Sequence[tuple[Window, float]], place: ZoneInfo) -> Iterator[Finding]:
     """Tell of spans the export lacks."""
     for gap, usual in gaps:
         yield Finding(
             rule="export-gap",
             severity=Severity.MEDIUM,
-            title=f"The usage rows have a gap: {told_gap(gap, usual)}",
+            title=f"The usage rows have a gap: {told_gap(gap, usual, place)}",
             window=gap,
             value=0,
             expected=round(usual),
@@ -260,32 +220,41 @@ def of_gaps(gaps: Sequence[tuple[Window, float]]) -> Iterator[Finding]:
         )
 
 
-def of_balance(steps: pd.DataFrame) -> Iterator[Finding]:
-    """Tell of steps of the balance that usage rows do not explain.
+def of_balance(steps: pd.DataFrame, place: ZoneInfo) -> Iterator[Finding]:
+    """Tell where the balance moved otherwise than usage rows explain, once an account and way.
 
     Args:
         steps: Steps, as `ledgers.steps` gives them.
+        place: Zone in which times are told.
 
     Returns:
-        One finding a step that differs by more than its bound; impact in USD.
+        At most two findings an account: it lost more, or less, by more than each step's bound;
+        impact in USD.
     """
-    for row in steps.to_dict("records"):
-        apart = abs(row["unexplained_usd"])
-        if apart <= row["bound_usd"] + BALANCE_USD:
-            continue
-        more = "more" if row["unexplained_usd"] > 0 else "less"
+    bounds = zip(steps["unexplained_usd"], steps["bound_usd"], strict=True)
+    beyond = [abs(usd) > bound + BALANCE_USD for usd, bound in bounds]
+    odd = steps[pd.Series(beyond, index=steps.index, dtype=bool)]
+    ways = odd["unexplained_usd"] > 0
+    for (account, more), lines in odd.groupby(["account", ways], dropna=False, sort=True):
+        usd = money.total(lines["unexplained_usd"])
+        start, end = lines["start"].min(), lines["end"].max()
+        told = [clock.clock_time(at, place, seconds=False) for at in (start, end)]
+        of = f" of account {account}" if account else ""
         yield Finding(
             rule="balance-differs",
             severity=Severity.MEDIUM,
-            title=f"The balance lost {money.usd(apart)} {more} than the usage rows from "
-            f"{clock.clock_time(row['start'], clock.zone('UTC'), seconds=False)} on explain",
-            window=Window(start=row["start"].to_pydatetime(), end=row["end"].to_pydatetime()),
-            value=row["unexplained_usd"],
+            title=f"The balance{of} lost {money.usd(abs(usd))} {'more' if more else 'less'} than "
+            f"the usage rows explain, in {counted(len(lines), 'step')} from {told[0]} to {told[1]}",
+            window=Window(start=start.to_pydatetime(), end=end.to_pydatetime()),
+            value=usd,
             expected=money.ZERO,
             unit="USD",
-            impact_usd=apart,
+            impact_usd=abs(usd),
             grade=Grade.LIKELY,
-            evidence=[rolled_up("ledger", "balance", row["balance_after"])],
+            evidence=[
+                rolled_up("ledger", "balance", row["balance_after"])
+                for row in lines.head(MOST_STEPS).to_dict("records")
+            ],
             next_step=NextStep(
                 text="Look for keys, accounts or hours that the exports lack.",
                 where="/usage",

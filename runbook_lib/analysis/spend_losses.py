@@ -8,6 +8,7 @@ import pandas as pd
 
 from runbook_lib import money
 from runbook_lib.analysis import lost
+from runbook_lib.analysis.pairing import BY_ID, BY_TIME, Paired
 from runbook_lib.analysis.spend_findings import known, name_of
 from runbook_lib.analysis.words import counted
 from runbook_lib.clock import Window
@@ -15,6 +16,8 @@ from runbook_lib.findings import Evidence, Finding, Grade, Join, NextStep, Sever
 
 MOST_ROWS = 8
 """Rows of evidence that a finding cites; the exhibit has all."""
+
+_JOINS = {BY_ID: Join.ID, BY_TIME: Join.WINDOW}
 
 _LOST: dict[str, tuple[str, Severity, str, str]] = {
     "unlogged_use": (
@@ -117,11 +120,17 @@ def _loss(
         expected=0,
         unit="usage rows" if rows else "attempts",
         impact_usd=_most(lines),
-        grade=Grade.CONFIRMED if kind in ("unlogged_use", "cut_stream") else Grade.LIKELY,
+        grade=_grade(kind, losses.paired),
         evidence=_cited(kind, key, losses),
         next_step=NextStep(text=act, where="/keys" if "key" in who else "the client", who=who),
         mark="M",
     )
+
+
+def _grade(kind: str, paired: Paired) -> Grade:
+    """Only ids confirm: where rows were put together by their times, all of it is likely."""
+    sure = kind in ("unlogged_use", "cut_stream") and BY_TIME not in set(paired.how)
+    return Grade.CONFIRMED if sure else Grade.LIKELY
 
 
 def _most(lines: pd.DataFrame) -> Decimal | None:
@@ -146,7 +155,7 @@ def _cited(kind: str, key: Any, losses: lost.Lost) -> list[Evidence]:
             row=int(row["row_number"]),
             field=field,
             value=row[field],
-            join=Join.NONE if field == "request_id" else Join.ID,
+            join=_JOINS.get(str(row.get("join", "")), Join.NONE),
         )
         for row in mine.head(MOST_ROWS).to_dict("records")
     ]

@@ -84,6 +84,9 @@ BAD_KEY_WINDOW_S: Final = 60.0
 KEY_STATE_LAG_S: Final = 300.0
 """How far `quota.used` of `GET /v1/usage` can lie behind (M)."""
 
+PAGE_ROWS = 1000
+"""Rows the console fetches at a time, for its list and its export (§7: D, M)."""
+
 USAGE_KEPT_DAYS: Final = 90
 REFUSALS_KEPT_DAYS: Final = 30
 """How long the console keeps usage rows and its list of failed requests (M)."""

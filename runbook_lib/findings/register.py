@@ -95,6 +95,10 @@ RULES: dict[str, str] = {
     "cost-differs": "What was billed is not tokens × price.",
     "unpriced-rows": "Requests have no known price, or the export has no cost for them.",
     "export-gap": "Hours without any usage row where many are usual.",
+    "export-seam": "An export ends at the end of a page of the console: older rows may be missing.",
+    "export-repeats": "An export holds rows twice: pages moved while it was written.",
+    "export-overlap": "Several files hold the same usage rows, which count once.",
+    "logged-not-billed": "A log has answered attempts that no usage row is known of.",
     "balance-differs": "The balance moved otherwise than the usage rows say.",
     "unallocated-spend": "Spend on keys that the inventory gives to nobody.",
     # What caps and budgets show

@@ -1,7 +1,7 @@
 """Triage: why a request failed, or what failed in a window."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +23,9 @@ from runbook_lib.store import Filter, Found
 
 if TYPE_CHECKING:
     from runbook_lib.store import Store
+
+Equals = Mapping[str, Sequence[str]]
+"""Column → names, one of which a row must have."""
 
 SAMPLE_ID = "req-cap-reached"
 """What the notebook asks by default: an id of the sample data, and of no others."""
@@ -215,12 +218,12 @@ def _material(
         start=datetime(1970, 1, 1, tzinfo=UTC), end=datetime(1970, 1, 1, tzinfo=UTC)
     )
     wide = _around(window, margin)
-    near = _near(store, window)
+    near = _near(store, window, {})
     audit = store.table("audit")
     return Material(
         calls=_with(near.calls, found.calls),
         usage=_with(near.usage, found.usage),
-        minutes=_by_minute(store, wide),
+        minutes=_by_minute(store, wide, {}),
         later=store.roll_up("calls", MINUTES_BY, grain="hour", where=Filter(window=_after(wide))),
         matched=_matched(store, wide),
         keys=store.table("keys"),
@@ -248,24 +251,27 @@ class _Near:
     notes: tuple[str, ...]
 
 
-def _near(store: "Store", window: Window) -> _Near:
+def _near(store: "Store", window: Window, equals: Equals) -> _Near:
     near = _around(window, NEAR)
     logged = Window(start=near.start - EARLIER, end=near.end)
-    calls = store.rows("calls", Filter(window=logged), limit=MOST_NEAR, order="oldest")
+    where = Filter(window=logged, equals=equals)
+    calls = store.rows("calls", where, limit=MOST_NEAR, order="oldest")
     notes: tuple[str, ...] = ()
     frame = calls.frame
     if calls.left_out:
-        failed = Filter(window=logged, failed=True)
+        failed = Filter(window=logged, equals=equals, failed=True)
         frame = store.rows("calls", failed, limit=MOST_NEAR, order="oldest").frame
         notes = ("too many attempts around the request: only failed ones were looked at singly",)
-    usage = store.rows("usage", Filter(window=near), limit=MOST_NEAR, order="oldest")
+    billed = Filter(window=near, equals=equals)
+    usage = store.rows("usage", billed, limit=MOST_NEAR, order="oldest")
     return _Near(
         calls=frame, usage=usage.frame, loaded=logged, whole=not calls.left_out, notes=notes
     )
 
 
-def _by_minute(store: "Store", window: Window) -> pd.DataFrame:
-    return store.roll_up("calls", MINUTES_BY, grain="minute", where=Filter(window=window))
+def _by_minute(store: "Store", window: Window, equals: Equals) -> pd.DataFrame:
+    where = Filter(window=window, equals=equals)
+    return store.roll_up("calls", MINUTES_BY, grain="minute", where=where)
 
 
 def _key_ids(
@@ -291,19 +297,20 @@ def _key_ids(
     return acts.names_of_keys(pd.concat(rows)) if rows else {}
 
 
-def around_all(store: "Store", window: Window) -> Material:
+def around_all(store: "Store", window: Window, *, equals: Equals | None = None) -> Material:
     """Ask the store for the attempts and rows of a window, such as a week.
 
     Args:
         store: The lake.
         window: The span.
+        equals: Column that both tables have → names that count; None for all.
 
     Returns:
         The material of what was billed and tried; acts, refusals and what came later are left out.
         `notes` say when there were too many attempts to look at singly.
     """
-    wide, near = _around(window, timedelta(0)), _near(store, window)
-    minutes = _by_minute(store, wide)
+    wide, near = _around(window, timedelta(0)), _near(store, window, equals or {})
+    minutes = _by_minute(store, wide, equals or {})
     return Material(
         calls=near.calls,
         usage=near.usage,

@@ -13,6 +13,7 @@ from runbook_lib.analysis import drill, spend
 from runbook_lib.analysis.caps import MonthEnd, month_end
 from runbook_lib.analysis.caps.tiers import budget_of
 from runbook_lib.analysis.material import Material
+from runbook_lib.analysis.spend_material import Spent
 from runbook_lib.analysis.spikes import expected_band, find_spikes, first_seen
 from runbook_lib.clock import Window
 from runbook_lib.errors import MissingInputError, ParameterError
@@ -20,7 +21,7 @@ from runbook_lib.findings import MOST_ROWS, Report
 from runbook_lib.pricing import price_list
 from runbook_lib.runbooks.incidents import around_all
 from runbook_lib.runbooks.shared import finished, held, time_of
-from runbook_lib.store import Filter
+from runbook_lib.store import BANDS, Filter
 
 if TYPE_CHECKING:
     from runbook_lib.store import Store
@@ -65,7 +66,7 @@ def drill_down(
         end: Its end, not part of it; open means the end of the data.
         compare_start: Start of the window it is compared with; empty for the one before, as long.
         compare_end: Its end.
-        by: What spend is split by: model, key_name, environment, service or owner.
+        by: What spend is split by: model, key_name, endpoint, environment, service or owner.
         key_name: Only this key; empty for all.
         model: Only this model; empty for all.
         top: Names shown; the rest is one line.
@@ -160,7 +161,7 @@ def _asked(
     shape: tuple[str, int, Decimal],
     names: tuple[str, str],
     timezone: str,
-) -> spend.Spent:
+) -> Spent:
     by, top, floor_usd = shape
     key_name, model = names
     given = (("key_name", key_name), ("model", model))
@@ -171,10 +172,12 @@ def _asked(
     if before is not None:
         where = Filter(window=before, equals=equals)
         earlier = store.roll_up("usage", SPLIT, where=where)
-    material, notes = _material(store, window)
+    material, notes = _material(store, window, key_name)
+    # Row by row says more; the store counts where there are too many.
+    sides = store.reconcile_by(["key_name"], window) if material is None else pd.DataFrame()
     rows = store.rows("usage", inside, limit=MOST_ROWS, order="dearest")
     days = ("account", "model", "rate_multiplier")
-    return spend.Spent(
+    return Spent(
         window=window,
         before=before,
         now=now,
@@ -185,11 +188,10 @@ def _asked(
         rolled=rolled,
         earlier=earlier,
         days=store.roll_up("usage", days, grain="day", where=inside),
-        bands=store.spread(inside),
         rows=rows.frame,
         left_out=rows.left_out,
         left_out_usd=rows.left_out_usd,
-        sides=store.reconcile_by(["key_name"], window),
+        sides=sides,
         material=material,
         keys=store.table("keys"),
         ledger=store.table("ledger"),
@@ -198,7 +200,17 @@ def _asked(
         timezone=timezone,
         notes=notes,
         **_watched(store, span, window, equals, now, floor_usd),
+        **_counted(store, inside),
     )
+
+
+def _counted(store: "Store", inside: Filter) -> dict[str, Any]:
+    """How unit costs are spread, and which rows and files are held twice."""
+    return {
+        "bands": {measure: store.spread(inside, measure) for measure in BANDS},
+        "exports": store.exports(),
+        "repeated": store.repeated(inside),
+    }
 
 
 def _watched(
@@ -280,15 +292,16 @@ def _strip(
     return band.assign(key_name=key)
 
 
-def _material(store: "Store", window: Window) -> tuple[Material | None, list[str]]:
+def _material(store: "Store", window: Window, key_name: str) -> tuple[Material | None, list[str]]:
     """Attempts and rows of the window, where a log holds some and not too many."""
-    where = Filter(window=window)
-    calls = store.rows("calls", where, limit=0).total
+    only = {"key_name": [key_name]} if key_name else {}
+    where = Filter(window=window, equals=only)
+    calls, rows = (store.rows(name, where, limit=0).total for name in ("calls", "usage"))
     if not calls:
         return None, []
-    if calls > MOST_CALLS:
+    if max(calls, rows) > MOST_CALLS:
         return None, [
-            f"{calls:,} attempts are too many to be looked through one by one; ask for a day, or "
-            "for one key"
+            f"{calls:,} attempts and {rows:,} usage rows are too many to be put together one by "
+            "one; ask for a day, or for one key"
         ]
-    return around_all(store, window), []
+    return around_all(store, window, equals=only), []

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib import redact
+from runbook_lib.contract import PAGE_ROWS
 from runbook_lib.sources import engine
 from runbook_lib.sources.intake import MOST_OWNERS, Intake
-
-PAGE = 1000
-"""Rows the console fetches at a time for its export (contract §7)."""
 
 LONGEST_QUIET = timedelta(hours=1)
 """A span without any row inside an export that is told, when it is longer."""
@@ -35,9 +33,10 @@ def notes(intake: Intake) -> Sequence[str]:
         return ["holds no row that could be used"]
     found = _range(intake.source_file, intake.first_at, intake.last_at)
     found += _gaps(_busy(intake.staged))
-    if intake.rows + intake.rejected >= PAGE and (intake.rows + intake.rejected) % PAGE == 0:
+    whole = intake.rows + intake.rejected
+    if whole and whole % PAGE_ROWS == 0:
         found.append(
-            f"has exactly {intake.rows + intake.rejected:,} rows, the end of a page of the"
+            f"has exactly {whole:,} rows, the end of a page of the"
             " console: see whether older rows are missing"
         )
     return found

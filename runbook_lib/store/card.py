@@ -9,6 +9,8 @@ from runbook_lib import findings
 from runbook_lib.schema import TABLES
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from runbook_lib.sources.intake import Intake
     from runbook_lib.store.manifest import Manifest, Part
 
@@ -127,6 +129,45 @@ def card(manifest: "Manifest", *, timezone: str = "UTC") -> Card:
         owners=_owners(manifest),
         timezone=timezone,
     )
+
+
+def exports(manifest: "Manifest") -> "pd.DataFrame":
+    """Tell of each file of usage rows what it brought.
+
+    Args:
+        manifest: A state of the lake.
+
+    Returns:
+        One row a file, in the columns of `Store.exports`.
+    """
+    import pandas as pd
+
+    hidden = {
+        (part.key, part.account): part.hidden_rows for part in manifest.parts if not part.dropped
+    }
+    rows = [
+        (
+            taken["account"],
+            taken["source_file"],
+            taken["kind"],
+            taken["rows"],
+            taken["rejected"],
+            hidden.get((taken["sha256"], taken["account"])),
+            instant(taken["first"]),
+            instant(taken["last"]),
+            "; ".join(taken["notes"]),
+        )
+        for taken in manifest.taken
+        if taken["table"] == "usage"
+    ]
+    columns = [
+        *("account", "source_file", "kind", "rows", "rejected", "elsewhere"),
+        *("first_at", "last_at", "notes"),
+    ]
+    made = pd.DataFrame(rows, columns=columns).sort_values(columns[:3], ignore_index=True)
+    made["elsewhere"] = made["elsewhere"].astype("Int64")
+    times = {name: pd.to_datetime(made[name], utc=True) for name in ("first_at", "last_at")}
+    return made.assign(**times)
 
 
 def _owners(manifest: "Manifest") -> dict[str, list[str]]:

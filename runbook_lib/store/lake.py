@@ -13,7 +13,7 @@ from runbook_lib.sources.engine import MEMORY_MB
 from runbook_lib.sources.intake import Intake
 from runbook_lib.store import lookup, manifest, questions, writer
 from runbook_lib.store.answers import Added, Found, Reconciled, Rows
-from runbook_lib.store.card import Card, card, micros
+from runbook_lib.store.card import Card, card, exports, micros
 from runbook_lib.store.locks import Reading
 from runbook_lib.store.questions import Filter, Grain, Order
 from runbook_lib.store.reader import Reader
@@ -215,23 +215,50 @@ class Store:
             return self._open().answer(question, calendar=days)
         return self._open().answer(question)
 
-    def spread(self, where: Filter | None = None) -> "pd.DataFrame":
-        """Count usage rows by what each cost.
+    def spread(
+        self, where: Filter | None = None, measure: questions.Measure = "request"
+    ) -> "pd.DataFrame":
+        """Count usage rows by what each cost, or by another measure.
+
+        Args:
+            where: Which rows are meant; None for all.
+            measure: "request" (USD of each), "tokens" (of each), "output" (USD of 1,000 output
+                tokens) or "cached" (share of the input that was read from cache).
+
+        Returns:
+            One row a band that holds rows: `from_usd`, `to_usd` (Decimal, half-open, in the unit of
+            the measure: `from_tokens`, `from_share` …; None for no bound), `requests` (count),
+            `cost_usd` (Decimal USD). Rows that lack the measure are left out.
+        """
+        unit = {"tokens": "tokens", "cached": "share"}.get(measure, "usd")
+        frame = self._open().answer(questions.banded(where or Filter(), measure))
+        bounds = [None, *questions.BANDS[measure], None]
+        bands = frame["band"].astype(int)
+        frame.insert(0, f"from_{unit}", [bounds[band] for band in bands])
+        frame.insert(1, f"to_{unit}", [bounds[band + 1] for band in bands])
+        return frame.drop(columns="band")
+
+    def exports(self) -> "pd.DataFrame":
+        """Tell of each file of usage rows what it brought.
+
+        Returns:
+            One row a file: `account`, `source_file`, `kind`, `rows` (used), `rejected`, `elsewhere`
+            (of the rows, those that another file holds as well and that count once; unknown after
+            small files were merged), `first_at`, `last_at` (aware UTC), `notes` (text).
+        """
+        return exports(self._state)
+
+    def repeated(self, where: Filter | None = None) -> "pd.DataFrame":
+        """Find usage rows without an id that stand more than once in one file; they all count.
 
         Args:
             where: Which rows are meant; None for all.
 
         Returns:
-            One row a band that holds rows: `from_usd`, `to_usd` (Decimal USD, half-open; None for
-            no bound), `requests` (count), `cost_usd` (Decimal USD). Rows without a cost are left
-            out.
+            One row each: `account`, `source_file`, `ts` (aware UTC), `cost_usd` of one of them
+            (Decimal USD), `copies` (count, two and more).
         """
-        frame = self._open().answer(questions.banded(where or Filter()))
-        bounds = [None, *questions.BANDS, None]
-        bands = frame["band"].astype(int)
-        frame.insert(0, "from_usd", [bounds[band] for band in bands])
-        frame.insert(1, "to_usd", [bounds[band + 1] for band in bands])
-        return frame.drop(columns="band")
+        return self._open().answer(questions.repeated(where or Filter()))
 
     def reconcile(self, window: clock.Window | None = None) -> Reconciled:
         """Hold usage rows and attempts against each other, by the id both know.

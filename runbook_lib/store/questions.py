@@ -41,8 +41,18 @@ _TOKENS = (
     "cache_write_1h_tokens",
 )
 _OUTCOMES = ("ok", "refused", "broken", "no_answer", "abandoned")
-BANDS = tuple(Decimal(digit).scaleb(power) for power in range(-5, 2) for digit in (1, 2, 5))
-"""Bounds of the bands of cost, in USD: 0.00001, 0.00002, 0.00005 … 50."""
+Measure = Literal["request", "tokens", "output", "cached"]
+
+_USD = tuple(Decimal(digit).scaleb(power) for power in range(-5, 2) for digit in (1, 2, 5))
+
+BANDS: Mapping[Measure, Sequence[Decimal]] = {
+    "request": _USD,
+    "tokens": tuple(Decimal(digit * 10**power) for power in range(1, 7) for digit in (1, 2, 5)),
+    "output": _USD,
+    "cached": tuple(Decimal(tenths) / 10 for tenths in range(1, 10)),
+}
+"""Bounds of bands: USD of a request (0.00001, 0.00002, 0.00005 … 50), its tokens (10 … 5,000,000),
+USD of its 1,000 output tokens, and the share of its input that was read from cache (0.1 … 0.9)."""
 
 EDGE_MINUTES = 15
 """How far a usage row may end after the window its call started in (contract §6: a minute)."""
@@ -185,28 +195,65 @@ def rolled(
     return rows.group_by(keys).aggregate(**sums).order_by(ordered)
 
 
-def banded(where: Filter) -> "ir.Table":
-    """Count usage rows by what each cost, in bands of fixed bounds.
+def banded(where: Filter, measure: Measure = "request") -> "ir.Table":
+    """Count usage rows by a measure, in bands of fixed bounds.
 
-    Columns: `band` (place of the first bound above the cost in `BANDS`, their number beyond the
-    last), `requests`, `cost_usd`. Rows without a cost are in none.
+    Columns: `band` (place of the first bound above it in `BANDS`, their number beyond the last),
+    `requests`, `cost_usd`. Rows that lack the measure are in none.
     """
     import ibis
 
     rows = matching("usage", where)
-    rows = rows.filter(rows.cost_usd.notnull())
-    money = _TYPES["money"]
+    value, kind = _measured(rows, measure)
+    rows = rows.mutate(measured=value).filter(value.notnull())
     branches = [
-        (rows.cost_usd < ibis.literal(bound, money), ibis.literal(place, "int64"))
-        for place, bound in enumerate(BANDS)
+        (rows.measured < ibis.literal(_as(bound, kind), kind), ibis.literal(place, "int64"))
+        for place, bound in enumerate(BANDS[measure])
     ]
-    band = ibis.cases(*branches, else_=ibis.literal(len(BANDS), "int64"))
+    band = ibis.cases(*branches, else_=ibis.literal(len(BANDS[measure]), "int64"))
     held = rows.mutate(band=band)
     return (
         held.group_by("band")
         .aggregate(requests=held.count(), cost_usd=held.cost_usd.sum())
         .order_by("band")
     )
+
+
+def _as(bound: Decimal, kind: str) -> Decimal | float:
+    return bound if kind == _TYPES["money"] else float(bound)
+
+
+def _measured(rows: "ir.Table", measure: Measure) -> tuple[Any, str]:
+    """Give a measure of each row, null where it has none, and its type.
+
+    One division of two numbers is rounded alike by every engine, so bands may rest on it.
+    """
+    if measure == "request":
+        return rows.cost_usd, _TYPES["money"]
+    counts = {name: rows[name].coalesce(0).cast("float64") for name in _TOKENS[:4]}
+    taken = counts["input_tokens"] + counts["cache_read_tokens"] + counts["cache_write_tokens"]
+    if measure == "tokens":
+        return taken + counts["output_tokens"], "float64"
+    if measure == "output":
+        thousand = counts["output_tokens"].nullif(0.0) / 1000.0
+        return rows.cost_usd.cast("float64") / thousand, "float64"
+    return counts["cache_read_tokens"] / taken.nullif(0.0), "float64"
+
+
+def repeated(where: Filter) -> "ir.Table":
+    """Find usage rows that stand more than once in one file and have no id to tell them apart.
+
+    Columns: `account`, `source_file`, `ts`, `cost_usd` of one of them, `copies`.
+    """
+    rows = matching("usage", where)
+    rows = rows.filter(rows.request_id.isnull())
+    many = rows.group_by(["source_file", "ts"]).aggregate(copies=rows.count())
+    rows = rows.semi_join(many.filter(many.copies > 1), ["source_file", "ts"])
+    same = [*("account", "source_file", "ts", "key_name", "model", "endpoint"), *_TOKENS[:4]]
+    keys = [*same, "cost_usd", "duration_ms"]
+    found = rows.group_by(keys).aggregate(copies=rows.count())
+    columns = ["account", "source_file", "ts", "cost_usd", "copies"]
+    return found.filter(found.copies > 1).select(columns).order_by(columns)
 
 
 def reconciled(window: clock.Window | None, by: Sequence[str] = ()) -> "ir.Table":

@@ -1,6 +1,7 @@
 """Drill-down over whole lakes: every table adds up, planted oddities are found, and no others."""
 
 import json
+import shutil
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -8,14 +9,19 @@ from typing import Any
 
 import pytest
 
+from runbook_lib import clock
 from runbook_lib.errors import MissingInputError, ParameterError
 from runbook_lib.findings import Report, Status
+from runbook_lib.report import csv_text
 from runbook_lib.runbooks.spend import drill_down
 from runbook_lib.session import open_store
 from runbook_lib.store import Filter, Store
 from tests.unit import store_kit as kit
 
-SUMMED = ("by_day", "by_weekday", "split", "by_kind", "by_environment", "by_service", "by_owner")
+SUMMED = (
+    *("by_day", "by_weekday", "split", "by_kind", "by_hour"),
+    *("by_endpoint", "by_environment", "by_service", "by_owner"),
+)
 """Exhibits that split the whole; `rows` does too, where none is left out."""
 
 
@@ -157,6 +163,9 @@ def _items(count: int, **changes: Any) -> list[dict[str, Any]]:
         pytest.param(_items(40, actual_cost=-0.25, total_cost=-0.25), id="refunds"),
         pytest.param(_items(40, input_tokens=10**18), id="huge counts"),
         pytest.param(_items(40, model=""), id="no model has a name"),
+        pytest.param(_items(40, actual_cost=0.02, total_cost=0.02), id="all the same"),
+        pytest.param(_items(40, inbound_endpoint=None), id="no endpoint"),
+        pytest.param([*_items(9), *(kit.item(n) for n in range(900, 940))], id="a gap"),
     ],
 )
 def test_odd_data_give_a_report_that_adds_up(tmp_path: Path, items: list[dict[str, Any]]) -> None:
@@ -205,6 +214,35 @@ def test_without_usage_rows_there_is_nothing_to_drill(tmp_path: Path) -> None:
         pytest.raises(MissingInputError),
     ):
         drill_down(store)
+
+
+def test_a_filter_carries_to_every_finding(sample: Store) -> None:
+    """One key is asked: no table and no finding speaks of another, or of the whole account."""
+    report = drill_down(sample, key_name="prod-batch", by="endpoint")
+    keys = {item.subject.key_name for item in report.findings} - {None}
+    assert keys == {"prod-batch"}
+    assert {item.rule for item in report.findings} & {"model-alias", "billed-not-logged"}
+    assert not {item.rule for item in report.findings} & {"export-gap", "balance-differs"}
+    for name in ("reconciled", "lost_money", "by_hour", "rows"):
+        assert set(report.exhibits[name].frame["key_name"]) == {"prod-batch"}
+    assert total(report, "split") == total(report, "by_hour")
+    one = drill_down(sample, key_name="prod-batch", model="summary-small")
+    assert set(one.exhibits["lost_money"].frame["model"]) == {"summary-small"}
+    assert sum(one.exhibits["reconciled"].frame["cost_usd"].dropna()) == total(one, "split")
+
+
+def test_the_lines_to_mark_a_spike_silence_it(sample: Store, week: Report, tmp_path: Path) -> None:
+    """What the page offers for planned.csv is what the next run honours."""
+    raised = {item.subject.key_name for item in week.findings if item.rule == "spend-spike"}
+    lines = week.exhibits["to_mark"].frame
+    assert set(lines["key_name"]) == raised
+    plan = csv_text.of_frame(lines)
+    shutil.copytree(sample.folder, tmp_path / "lake")
+    with Store(tmp_path / "lake", read_only=False) as store:
+        kit.take_in(store, tmp_path, plan)
+        again = drill_down(store, now=clock.stamp(sample.span("usage").end))
+    assert not {item.rule for item in again.findings} & {"spend-spike"}
+    assert set(again.exhibits["spikes"].frame["status"]) >= {"planned"}
 
 
 def test_planned_activity_is_no_spike(sample: Store, week: Report, tmp_path: Path) -> None:

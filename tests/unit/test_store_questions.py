@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -297,7 +298,11 @@ def test_the_card_tells_what_is_held(store: Store) -> None:
         pytest.param(lambda: questions.counted("usage", WHERE), id="count"),
         pytest.param(lambda: questions.rolled("usage", ["model"], grain="day"), id="roll-up"),
         pytest.param(lambda: questions.rolled("calls", [], grain="minute"), id="minutes"),
-        pytest.param(lambda: questions.banded(WHERE), id="spread"),
+        *[
+            pytest.param(partial(questions.banded, WHERE, measure), id=f"spread of {measure}")
+            for measure in questions.BANDS
+        ],
+        pytest.param(lambda: questions.repeated(WHERE), id="repeated"),
         pytest.param(lambda: questions.reconciled(WHERE.window), id="reconcile"),
         pytest.param(lambda: questions.reconciled(None, ["key_name"]), id="reconcile by"),
     ],

@@ -149,7 +149,7 @@ def _runs(track: Track, *, series: int, quiet: int) -> list[Event]:
         ended = track.back[start] and start - ends[other] <= quiet
         if start < ends[direction] or ended:
             continue
-        ends[direction] = _end(track, start, direction, quiet)
+        ends[direction] = _cut(track, start, _end(track, start, direction, quiet), direction)
         found.append(_event(track, start, ends[direction], direction, series))
     return found
 
@@ -170,6 +170,13 @@ def _end(track: Track, start: int, direction: Direction, quiet: int) -> int:
     steps = np.flatnonzero(away | track.marked(direction)[start:])
     breaks = np.flatnonzero(np.diff(steps) > quiet + 1)
     return start + int(steps[breaks[0]] if len(breaks) else steps[-1]) + 1
+
+
+def _cut(track: Track, start: int, end: int, direction: Direction) -> int:
+    """End an event where what was planned ends, or begins: the rest is an event of its own."""
+    marked = track.marked(direction)[start:end]
+    other = marked & (track.excused[start:end] != track.excused[start])
+    return start + int(np.argmax(other)) if other.any() else end
 
 
 def _event(track: Track, start: int, end: int, direction: Direction, series: int) -> Event:
