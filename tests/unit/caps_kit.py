@@ -96,7 +96,11 @@ def material(
 
 
 def store_of(
-    folder: Path, days: Mapping[str, Sequence[float]], *, rows: int = 4, **files: str
+    folder: Path,
+    days: Mapping[str, Sequence[float]],
+    *,
+    rows: int = 4,
+    files: Mapping[str, str] | None = None,
 ) -> Store:
     """Take made usage into a store: the last day ends at `NOW`, each in some rows of one price.
 
@@ -104,7 +108,7 @@ def store_of(
         folder: Empty folder for the files and the lake.
         days: USD by day, by key; a key of another account is written "account/key".
         rows: Rows of a day, from eight o'clock on, an hour apart.
-        files: Text of other files: keys, ledger, budget, planned.
+        files: Text of other files: "keys", "ledger", "budget", "planned", or "account/keys".
     """
     accounts: dict[str, list[dict[str, str]]] = {}
     for name, line in days.items():
@@ -115,9 +119,11 @@ def store_of(
         text = export(*sorted(lines, key=lambda line: line["Time"], reverse=True))
         (folder / "in" / account / "usage.csv").write_text(text)
         take_in([folder / "in" / account / "usage.csv"], folder / "lake", account=account)
-    for name, text in files.items():
+    for name, text in (files or {}).items():
+        account = name.rpartition("/")[0]
+        (folder / "in" / account).mkdir(parents=True, exist_ok=True)
         (folder / "in" / f"{name}.csv").write_text(text)
-        take_in([folder / "in" / f"{name}.csv"], folder / "lake")
+        take_in([folder / "in" / f"{name}.csv"], folder / "lake", account=account)
     return open_store(folder / "lake")
 
 

@@ -244,8 +244,8 @@ def _gaps(work: Worked) -> list[str]:
         told = money.usd(money.rounded(Decimal(repr(held.nameless)), 4))
         found.append(f"{told} of usage name no key: no cap can hold them")
     found += [
-        f"key {name} is in several accounts, and keys.csv or a live answer names none: give its "
-        "account there"
+        f"key {name} is in several accounts, and keys.csv or a live answer names none: take those "
+        "files in with --account"
         for name in held.refs.unclear
     ]
     odd = sorted({one.window for one in caps} - {"total", *WINDOWS})

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pandas as pd
 
 from runbook_lib import clock
-from runbook_lib.analysis.caps.grid import day_of, local_days
+from runbook_lib.analysis.caps.grid import day_of, known_to, local_days
 from runbook_lib.analysis.caps.material import CapMaterial
 from runbook_lib.analysis.caps.refs import Ref, Refs
 
@@ -24,7 +24,7 @@ class Used:
         days: USD by key and local day.
         recent: USD by key and rolling window; only of windows the rows reach into.
         starts: First instant of each window that the rows reach into.
-        today: Local day; end: end of the usage rows, None for now.
+        today: Local day; end: instant up to which the usage rows tell everything.
         zone: IANA zone of days.
     """
 
@@ -73,7 +73,6 @@ def used_of(material: CapMaterial, refs: Refs) -> Used:
     Returns:
         Spend by key. Windows of five hours and a week are unknown where `recent` is not given.
     """
-    end = min(material.data_end or material.now, material.now)
     starts = {"1d": day_start(material), "month": month_start(material)}
     if "window" in material.recent:
         starts |= {name: material.now - length for name, length in ROLLING.items()}
@@ -82,7 +81,7 @@ def used_of(material: CapMaterial, refs: Refs) -> Used:
         recent=_recent(material.recent, refs),
         starts=starts,
         today=day_of(material.now, material.timezone),
-        end=end,
+        end=known_to(material),
         zone=material.timezone,
     )
 
