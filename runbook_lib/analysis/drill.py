@@ -102,18 +102,28 @@ def summed(rolled: "pd.DataFrame", keys: Sequence[str]) -> "pd.DataFrame":
 
     Returns:
         One row a combination of *keys* that is there, in their order: *keys* and `SUMS`; unknown
-        costs and counts add nothing.
+        costs and counts add nothing. Counts are int64, and Python's integers where that is too
+        small for their sum.
     """
+    import pandas as pd
+
     present = [name for name in SUMS if name in rolled.columns]
     filled = rolled[[*keys, *present]].copy()
     for name in present:
         zero: Any = money.ZERO if name == "cost_usd" else 0
         filled[name] = filled[name].where(filled[name].notna(), zero)
+    huge = [name for name in present if name != "cost_usd" and _is_huge(filled[name])]
+    for name in huge:
+        filled[name] = pd.Series([int(count) for count in filled[name]], filled.index, object)
     made = filled.groupby(list(keys), dropna=False, sort=True, as_index=False)[present].sum()
-    whole = [name for name in present if name != "cost_usd"]
+    whole = [name for name in present if name not in ("cost_usd", *huge)]
     made[whole] = made[whole].astype("int64")
     made["cost_usd"] = made["cost_usd"].astype(object).map(money.or_zero)
     return made
+
+
+def _is_huge(counts: "pd.Series") -> bool:
+    return float(counts.astype(float).abs().sum()) >= 2.0**62
 
 
 def with_units(sums: "pd.DataFrame") -> "pd.DataFrame":

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from runbook_lib.analysis import drill
 from runbook_lib.errors import ParameterError
 
-COLUMNS = ["key_name", "model", "hour_local", *drill.SUMS]
+COLUMNS = ["key_name", "model", "endpoint", "hour_local", *drill.SUMS]
 KEYS = pd.DataFrame(
     [("web", "production", "a; b", "platform"), ("batch", "", None, "data")],
     columns=["key_name", "environment", "service", "owner"],
@@ -20,7 +20,7 @@ KEYS = pd.DataFrame(
 def _line(
     key: str | None, model: str | None, hour: str, cost: Decimal | None, count: int = 1
 ) -> list[object]:
-    return [key, model, hour, count, 1000, 200, 400, 100, 60, 40, cost]
+    return [key, model, "/v1/messages", hour, count, 1000, 200, 400, 100, 60, 40, cost]
 
 
 _HOURS = st.sampled_from(
@@ -50,7 +50,7 @@ def test_what_is_shown_adds_up_to_the_total(lines: list[list[object]], by: str, 
     """A group that vanishes takes money with it, and nobody sees it go."""
     rolled = drill.owned(_rolled(lines), KEYS)
     spent = sum((line[-1] for line in lines if line[-1] is not None), Decimal(0))
-    requests = sum(line[3] for line in lines)
+    requests = sum(line[4] for line in lines)
     split = drill.split(rolled, by, top=top)
     assert len(split) <= top + 1
     for made in (split, drill.by_day(rolled, by, top=top), drill.by_weekday(rolled)):
@@ -67,6 +67,15 @@ def test_blank_names_and_keys_outside_the_inventory_are_lines_of_their_own() -> 
     assert set(drill.split(rolled, "owner", top=9)["owner"]) == {"platform", drill.UNALLOCATED}
 
 
+def test_counts_beyond_64_bits_are_summed_exactly() -> None:
+    """An export can say 10^18 tokens, in forty rows; a sum that wraps would be negative."""
+    lines = [_line("web", "small", "2026-10-24T23:00+02:00", Decimal(1), 10**18) for _ in range(40)]
+    split = drill.split(_rolled(lines), "model", top=3)
+    assert split["requests"].tolist() == [40 * 10**18]
+    assert split["tokens_per_request"].iloc[0] > 0
+    assert split["input_tokens"].tolist() == [40_000]
+
+
 def test_the_doubled_hour_stays_in_its_day() -> None:
     """When clocks go back, 02:00 comes twice; both belong to that Sunday."""
     hours = ["2026-10-25T02:00+02:00", "2026-10-25T02:00+01:00"]
@@ -80,7 +89,7 @@ def test_the_doubled_hour_stays_in_its_day() -> None:
 
 def test_units_are_unknown_where_there_is_nothing_to_divide_by() -> None:
     """Nothing cached of nothing read is no hit ratio of zero."""
-    line = ["web", "picture", "2026-11-24T10:00+00:00", 2, 0, 0, 0, 0, 0, 0, Decimal("0.5")]
+    line = ["web", "picture", None, "2026-11-24T10:00+00:00", 2, 0, 0, 0, 0, 0, 0, Decimal("0.5")]
     made = drill.split(_rolled([line]), "model", top=1).iloc[0]
     assert made["usd_per_request"] == 0.25
     assert pd.isna(made["usd_per_1k_output"])

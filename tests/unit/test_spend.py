@@ -175,6 +175,8 @@ def test_odd_data_give_a_report_that_adds_up(tmp_path: Path, items: list[dict[st
         whole = sum(store.rows("usage", Filter()).frame["cost_usd"], Decimal(0))
     assert [total(report, name) for name in SUMMED] == [whole] * len(SUMMED)
     assert "nan" not in report.verdict.title.lower()
+    tokens = report.exhibits["split"].frame["input_tokens"]
+    assert sum(map(int, tokens)) == sum(int(item["input_tokens"]) for item in items)
 
 
 def test_a_window_outside_the_data_says_so(tmp_path: Path) -> None:
