@@ -39,7 +39,7 @@ def test_what_is_used_comes_from_usage_rows(tmp_path: Path, window: str, used: s
     (row,) = report.exhibits["clocks"].frame.query("key_name == 'k'").to_dict("records")
     assert row["used_usd"] == Decimal(used)
     assert row["remaining_usd"] == 1000 - Decimal(used)
-    assert str(row["basis"]).startswith("usage rows up to 2026-11-23T11:00:00")
+    assert str(row["basis"]).startswith("usage rows up to 2026-11-23 11:00 UTC")
     assert str(row["basis"]).endswith("at most") == (window in ("5h", "7d"))
     (binding,) = report.exhibits["effective"].frame.to_dict("records")
     assert binding["effective_usd"] == row["remaining_usd"]
@@ -59,7 +59,7 @@ def test_a_live_answer_comes_before_the_rows() -> None:
     state = [answer("k", "1d", "100", "60", reset_at=NOW + timedelta(hours=6))]
     (row,) = rows(size_caps(material({"k": steady(10)}, keys=[cap], key_state=state)), "clocks")
     assert row["used_usd"] == 60
-    assert str(row["basis"]).startswith("live answer of 2026-11-23T23:55")
+    assert str(row["basis"]).startswith("live answer of 2026-11-23 23:55 UTC")
 
 
 def test_an_old_answer_of_a_quota_is_carried_on_by_the_rows() -> None:

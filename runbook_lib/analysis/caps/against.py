@@ -32,6 +32,9 @@ MUCH_TOO_LOW = 0.5
 TOO_HIGH, FAR_TOO_HIGH = Decimal(3), Decimal(20)
 """Times the sized cap from which on a cap is too high: a loop burns on below it."""
 
+TIMES = {"5h": "days", "1d": "days", "7d": "weeks", "month": "months", "total": "months"}
+"""What the odds of a window are counted in."""
+
 RATE_APART = Decimal("0.1")
 """A live limit this near to the inventory's number read as the other currency is that."""
 
@@ -149,7 +152,7 @@ def _too_low(material: CapMaterial, one: Judged, stopped: Decimal | None) -> Fin
         rule="cap-too-low",
         severity=Severity.HIGH if odds >= MUCH_TOO_LOW else Severity.MEDIUM,
         title=f"Key {own.label} has {has}{'' if total else ' ' + per}: honest use passes it in "
-        f"{odds * 100:.0f} of 100 {'months' if total else 'such windows'}"
+        f"{odds * 100:.0f} of 100 {TIMES[cap.window]}"
         f"{_used_up(material, cap)}",
         subject=subject(own),
         value=room,

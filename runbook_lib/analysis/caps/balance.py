@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from runbook_lib import clock
 from runbook_lib.analysis.caps.grid import Held
 from runbook_lib.analysis.caps.material import CapMaterial, text_of
 from runbook_lib.analysis.caps.standing import cell_of
 from runbook_lib.findings import Evidence, Join
 
 _ZERO = Decimal(0)
+
+TABLES = {"ledger": "ledger.csv", "key_state": "live answer"}
+"""Where a reading is from, for people."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,7 @@ def balances(material: CapMaterial, held: Held) -> list[Balance]:
         Balance(
             account=account,
             usd=amount + _moved_since(material, held, account, at),
-            basis=f"{source}, read {clock.stamp(at)}",
+            basis=f"{TABLES[source]} of {material.told(at)}",
             cell=cell,
         )
         for account, (at, source, amount, cell) in sorted(newest.items())

@@ -12,7 +12,7 @@ from runbook_lib.analysis.caps.against import FINANCE, subject
 from runbook_lib.analysis.caps.clocks import LONGEST_DAYS, Limit
 from runbook_lib.analysis.caps.material import CapMaterial
 from runbook_lib.analysis.caps.sized import Sized
-from runbook_lib.analysis.caps.tiers import WHOLE
+from runbook_lib.analysis.caps.tiers import UNNAMED, WHOLE
 from runbook_lib.analysis.diagnosis import rolled_up
 from runbook_lib.findings import (
     Evidence,
@@ -116,6 +116,7 @@ def _over_budget(over: Sequence[Mapping[Any, Any]]) -> Finding:
 def _over_balance(row: Mapping[Any, Any]) -> Finding:
     allowed, limit = _allowed(row) or money.ZERO, row["balance_usd"]
     whose = f" of account {row['account']}" if row["account"] else ""
+    whose = " of the account without a name" if row["account"] == UNNAMED else whose
     return Finding(
         rule="caps-over-budget",
         severity=Severity.LOW,

@@ -21,10 +21,15 @@ if TYPE_CHECKING:
     from runbook_lib.analysis.caps.refs import Ref
 
 
+def dearest_first(keys: Sequence[Sized]) -> list[int]:
+    """Give the places of the keys by the cap of a month, the largest first; none comes last."""
+    return sorted(range(len(keys)), key=lambda place: -keys[place].caps.get("month", money.ZERO))
+
+
 def caps_table(
     keys: Sequence[Sized], tests: Mapping[tuple[int, str], tuple[int, int]]
 ) -> pd.DataFrame:
-    """Give the sized caps, a row a key and window.
+    """Give the sized caps, a row a key and window, the dearest key first.
 
     Args:
         keys: Every key.
@@ -37,7 +42,8 @@ def caps_table(
         none).
     """
     rows = []
-    for place, one in enumerate(keys):
+    for place in dearest_first(keys):
+        one = keys[place]
         for window in WINDOWS:
             view = one.views.get(window)
             tested = tests.get((place, window))
@@ -83,7 +89,7 @@ def to_type_table(
     held: Held,
     events: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Give the numbers to type into /keys, a row a key and window.
+    """Give the numbers to type into /keys, a row a key and window, the dearest key first.
 
     Args:
         material: Reads currency, rate, `now`, `review_days`.
@@ -107,7 +113,8 @@ def to_type_table(
     tier = defaults(material, keys)
     review = day_of(material.now, material.timezone) + timedelta(days=material.review_days)
     rows = []
-    for place, one in enumerate(keys):
+    for place in dearest_first(keys):
+        one = keys[place]
         own = by_ref.get(one.ref, [])
         for window in ("total", "1d", "7d", "5h"):
             now = fixed.get((one.ref, window))

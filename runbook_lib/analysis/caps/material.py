@@ -113,6 +113,10 @@ class CapMaterial:
         """
         return self.now + SOON
 
+    def told(self, at: datetime) -> str:
+        """Write an instant in the zone of the report: "2026-11-24 13:43 UTC"."""
+        return f"{at.astimezone(clock.zone(self.timezone)):%Y-%m-%d %H:%M %Z}"
+
     def usd(self, amount: object, currency: object = None) -> Decimal | None:
         """Give an amount in USD; None where it is unknown, or is CNY and no rate is given."""
         if not isinstance(amount, Decimal) or not amount.is_finite():

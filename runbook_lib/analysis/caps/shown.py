@@ -38,6 +38,11 @@ SEEN = {
         *("account", "key_name", "environment", "window", "type+currency", "set_now"),
         *("set_elsewhere", "cap_usd", "used_usd", "odds", "review_on", "note"),
     ],
+    "whole": [
+        *("environment+account", "keys", "without_cap", "proposed_usd", "set_usd", "tier_usd"),
+        *("p50_usd", "p90_usd", "budget_usd", "balance_usd", "over_commit", "set_over_commit"),
+        "over_balance",
+    ],
     "clocks": [
         *("what+window", "key_name+account", "environment", "remaining_usd+limit_usd"),
         *("used_share", "elapsed_share", "burn_rate", "usd_a_day", "runs_out_early+runs_out_on"),

@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from runbook_lib import clock
 from runbook_lib.analysis.caps.grid import Held
 from runbook_lib.analysis.caps.material import CURRENCIES, CapMaterial, text_of
 from runbook_lib.analysis.caps.refs import Ref, file_of, row_of
@@ -173,7 +172,7 @@ def _answered(material: CapMaterial, used: Used, ref: Ref, row: dict[Any, Any]) 
     resets = _instant(row.get("reset_at"))
     length = LENGTH_DAYS.get(window)
     began = resets - timedelta(days=length) if resets and length else None
-    basis = f"live answer of {clock.stamp(asked)}"
+    basis = f"live answer of {material.told(asked)}"
     if window == "total":
         resets = _instant(row.get("expires_at"))
         since = used.since(ref, asked)

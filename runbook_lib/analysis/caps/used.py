@@ -25,6 +25,7 @@ class Used:
         recent: USD by key and rolling window; only of windows the rows reach into.
         starts: First instant of each window that the rows reach into.
         today: Local day; end: instant up to which the usage rows tell everything.
+        told: That instant for people.
         zone: IANA zone of days.
     """
 
@@ -33,6 +34,7 @@ class Used:
     starts: Mapping[str, datetime]
     today: date
     end: datetime
+    told: str
     zone: str
 
     def of(self, ref: Ref, window: str) -> Decimal | None:
@@ -55,7 +57,7 @@ class Used:
 
     def basis(self, window: str) -> str:
         """Say where a number is from."""
-        until = f"usage rows up to {clock.stamp(self.end)}"
+        until = f"usage rows up to {self.told}"
         return f"{until}, at most" if window in ROLLING else until
 
     def _sum(self, ref: Ref, first: date) -> Decimal:
@@ -73,6 +75,7 @@ def used_of(material: CapMaterial, refs: Refs) -> Used:
     Returns:
         Spend by key. Windows of five hours and a week are unknown where `recent` is not given.
     """
+    end = known_to(material)
     starts = {"1d": day_start(material), "month": month_start(material)}
     if "window" in material.recent:
         starts |= {name: material.now - length for name, length in ROLLING.items()}
@@ -81,7 +84,8 @@ def used_of(material: CapMaterial, refs: Refs) -> Used:
         recent=_recent(material.recent, refs),
         starts=starts,
         today=day_of(material.now, material.timezone),
-        end=known_to(material),
+        end=end,
+        told=material.told(end),
         zone=material.timezone,
     )
 
