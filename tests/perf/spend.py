@@ -17,6 +17,7 @@ from typing import Any
 Figure = tuple[str, float, str]
 ROOT = Path(__file__).parents[2]
 TURNS = 3
+PAIRS = 1000
 
 _COLUMNS = """
     strftime(make_timestamp(1795498982661639 - i * {step}), '%Y-%m-%dT%H:%M:%S.%f') || '+08:00'
@@ -71,10 +72,11 @@ def measure(rows: int) -> list[Figure]:
         hand = _by_hand(lake)
         best = min(run["seconds"] for run in ours)
         return [
-            ("roll-up by day, key and model, 10 M rows", best, "s"),
+            (f"roll-up by day, key and model, {rows:,} rows", best, "s"),
             ("the same by hand-written SQL", hand, "s"),
             ("roll-up / hand-written SQL", best / hand, "x"),
             ("roll-up memory", max(run["peak_mb"] for run in ours) / 1024, "GiB"),
+            *_bridged(lake),
             *_headless(lake, folder / "out"),
         ]
 
@@ -109,6 +111,37 @@ def _by_hand(lake: Path) -> float:
             link.sql(_BY_HAND.format(file=file)).to_arrow_table()
             times.append(time.perf_counter() - start)
     return min(times)
+
+
+def _bridged(lake: Path) -> list[Figure]:
+    """Bridge random pairs of windows of some keys: how far the parts are from the change."""
+    import numpy as np
+
+    from runbook_lib.analysis import bridge, drill
+    from runbook_lib.store import Store
+
+    with Store(lake) as store:
+        daily = store.roll_up("usage", ["key_name", "model"], grain="day")
+    days = np.array(sorted(set(daily["bucket"])))
+    rng, farthest, start = np.random.default_rng(7), 0.0, time.perf_counter()
+    for _ in range(PAIRS):
+        ends = np.sort(rng.choice(len(days), (2, 2)), axis=1)
+        keys = [f"key-{number}" for number in rng.choice(40, 3, replace=False)]
+        mine = daily[daily["key_name"].isin(keys)]
+        windows = [
+            mine[(mine["bucket"] >= days[first]) & (mine["bucket"] <= days[last])]
+            for first, last in ends
+        ]
+        by = ["key_name", "model"]
+        split = bridge.bridge(*(drill.summed(window, by) for window in windows))
+        for line in split.to_dict("records"):
+            parts = sum(line[f"{name}_usd"] for name in bridge.FACTORS)
+            farthest = max(farthest, abs(float(parts - line["change_usd"])))
+    each = (time.perf_counter() - start) / PAIRS
+    return [
+        ("bridge, 1,000 pairs: parts from change", farthest, "USD"),
+        ("bridge of three keys", 1000 * each, "ms"),
+    ]
 
 
 def _headless(lake: Path, out: Path) -> list[Figure]:
