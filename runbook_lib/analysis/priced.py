@@ -114,6 +114,66 @@ def check(rolled: "pd.DataFrame", prices: PriceList) -> "pd.DataFrame":
     return made.loc[order.index].reset_index(drop=True)
 
 
+SUSPECT = ("differs", "tiered")
+"""Verdicts that only single rows can settle."""
+
+ODD = [
+    *("ts", "request_id", "key_name", "model", "rate_multiplier", "billed_usd", "expected_usd"),
+    *("difference_usd", "source_file", "row_number"),
+]
+"""Columns of the rows that were billed otherwise."""
+
+
+def suspects(check: "pd.DataFrame") -> list[str]:
+    """Name the models whose rows must be looked at singly.
+
+    Args:
+        check: As `check` gives it.
+
+    Returns:
+        Their names, in order.
+    """
+    return sorted(set(check.loc[check["verdict"].isin(SUSPECT), "model"].dropna()))
+
+
+def odd_rows(rows: "pd.DataFrame", prices: PriceList) -> "pd.DataFrame":
+    """Hold single usage rows against tokens × price × rate multiplier.
+
+    Args:
+        rows: Usage rows, in the columns of their table.
+        prices: The price list with the user's overrides.
+
+    Returns:
+        The rows that were billed otherwise, the largest difference first, in the columns of `ODD`:
+        amounts are Decimal USD, `ts` aware UTC. Rows without a cost or a price are not among them.
+    """
+    import pandas as pd
+
+    found = []
+    for row in rows.to_dict("records"):
+        billed, factor = row["cost_usd"], _factor(row["rate_multiplier"])
+        expected = prices.cost(
+            row["model"] if isinstance(row["model"], str) else None,
+            Tokens(**{kind: _count(row[column]) for column, kind in KINDS.items()}),
+            at=row["ts"].to_pydatetime(),
+            multiplier=Decimal(1) if factor is None else factor,
+            account=str(row["account"] or ""),
+        ).usd
+        if expected is None or not isinstance(billed, Decimal):
+            continue
+        if abs(billed - expected) > ROUNDING_USD:
+            found.append(
+                {
+                    **row,
+                    "billed_usd": billed,
+                    "expected_usd": expected,
+                    "difference_usd": billed - expected,
+                }
+            )
+    found.sort(key=lambda row: (-abs(row["difference_usd"]), row["ts"]))
+    return pd.DataFrame(found, columns=ODD)
+
+
 def _factor(value: object) -> Decimal | None:
     return value if isinstance(value, Decimal) else None
 

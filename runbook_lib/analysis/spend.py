@@ -52,10 +52,10 @@ def drilled(spent: Spent) -> Report:
         findings=findings,
         exhibits=spend_exhibits.of(spent, work),
         next_steps=NextSteps(steps=steps_of(findings)),
-        summary=spend_told.summary(spent, whole, work.check),
+        summary=spend_told.summary(spent, whole, spent.check),
         coverage=Coverage(
             join_rate=_join_rate(work.sides),
-            unpriced_share=_unpriced(work.check),
+            unpriced_share=_unpriced(spent.check),
             gaps=[found.told_gap(gap, usual, spent.place) for gap, usual in work.gaps],
             partial=list(spent.notes),
         ),
@@ -74,7 +74,7 @@ def _worked(spent: Spent) -> Worked:
         split=bridge.bridge(
             drill.summed(spent.earlier, by), drill.summed(spent.rolled, by), weights=weights
         ),
-        check=priced.check(spent.days, spent.prices),
+        odd_rows=priced.odd_rows(spent.suspects, spent.prices),
         losses=losses,
         sides=_sides(spent, losses),
         raised=raised,
@@ -111,7 +111,7 @@ def _findings(spent: Spent, work: Worked, whole: Decimal) -> Iterator[Finding]:
     yield from found.of_spikes(work.raised, work.causes, spent.place, whole)
     yield from of_losses(work.losses)
     yield from found.of_news(spent.news, spent.place)
-    yield from found.of_prices(work.check)
+    yield from found.of_prices(spent.check, work.odd_rows)
     yield from of_sides(work.sides, logged=work.losses is not None)
     yield from found.of_gaps(work.gaps, spent.place)
     yield from exports.findings(work.files, spent.place)

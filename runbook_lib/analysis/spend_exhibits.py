@@ -94,7 +94,8 @@ def _held(spent: Spent, work: Worked) -> Iterator[Exhibit]:
     title = "Usage rows against the callers' log, key by key"
     yield _exhibit("reconciled", title, work.sides, note=told)
     yield _exhibit("first_seen", "New on a key", spent.news)
-    yield _exhibit("prices", "Billed against tokens × price", work.check)
+    yield _exhibit("prices", "Billed against tokens × price", spent.check)
+    yield _exhibit("priced_rows", "Rows billed otherwise than tokens × price", work.odd_rows)
     yield _exhibit("exports", "Files of usage rows", work.files)
     yield _exhibit("balance", "Balance against usage rows", work.steps)
     if spent.month is not None:

@@ -13,8 +13,10 @@ from runbook_lib.analysis.diagnosis import rolled_up
 from runbook_lib.analysis.words import counted
 from runbook_lib.clock import Window
 from runbook_lib.findings import (
+    Evidence,
     Finding,
     Grade,
+    Join,
     NextStep,
     Severity,
     Subject,
@@ -44,8 +46,8 @@ BALANCE_USD = Decimal("0.01")
 WHOLE = 0.97
 """A cause with this share of an excess stands for all of it: others may have shrunk meanwhile."""
 
-MOST_STEPS = 8
-"""Steps of the balance that a finding cites; the exhibit has all."""
+MOST_CITED = 8
+"""Rows, or steps of the balance, that a finding cites; the exhibit has all."""
 
 
 def of_spikes(
@@ -149,11 +151,12 @@ def of_news(news: pd.DataFrame, place: ZoneInfo) -> Iterator[Finding]:
         )
 
 
-def of_prices(check: pd.DataFrame) -> Iterator[Finding]:
+def of_prices(check: pd.DataFrame, odd: pd.DataFrame) -> Iterator[Finding]:
     """Tell of rows that were billed otherwise than tokens × price, or that nobody can price.
 
     Args:
         check: Verdicts, as `priced.check` gives them.
+        odd: Single rows that were billed otherwise, as `priced.odd_rows` gives them.
 
     Returns:
         One finding a line that does not agree; impact is the difference in USD.
@@ -172,6 +175,7 @@ def of_prices(check: pd.DataFrame) -> Iterator[Finding]:
         if row["verdict"] not in acts:
             continue
         severity, rule, act = acts[row["verdict"]]
+        mine = odd[(odd["model"] == row["model"]) & (row["verdict"] == "differs")]
         less = row["difference_usd"]
         yield Finding(
             rule=rule,
@@ -186,9 +190,23 @@ def of_prices(check: pd.DataFrame) -> Iterator[Finding]:
             unit="USD",
             impact_usd=abs(less) if isinstance(less, Decimal) else None,
             grade=Grade.LIKELY,
-            evidence=[rolled_up("usage", "cost_usd", row["billed_usd"])],
+            evidence=[
+                rolled_up("usage", "cost_usd", row["billed_usd"]),
+                *_cited(mine),
+            ],
             next_step=NextStep(text=act, where="prices.csv", who="finance"),
             mark="M",
+        )
+
+
+def _cited(rows: pd.DataFrame) -> Iterator[Evidence]:
+    for row in rows.head(MOST_CITED).to_dict("records"):
+        yield Evidence(
+            source=str(row["source_file"]),
+            row=int(row["row_number"]),
+            field="cost_usd",
+            value=row["billed_usd"],
+            join=Join.NONE,
         )
 
 
@@ -253,7 +271,7 @@ def of_balance(steps: pd.DataFrame, place: ZoneInfo) -> Iterator[Finding]:
             grade=Grade.LIKELY,
             evidence=[
                 rolled_up("ledger", "balance", row["balance_after"])
-                for row in lines.head(MOST_STEPS).to_dict("records")
+                for row in lines.head(MOST_CITED).to_dict("records")
             ],
             next_step=NextStep(
                 text="Look for keys, accounts or hours that the exports lack.",

@@ -30,7 +30,8 @@ class Spent:
         hours: Usage of all keys by hour, far enough back to know what is usual.
         past: The roll-up in which spikes were looked for, with `endpoint`.
         spikes: What was found in it; news: what is new on a key, as `first_seen` gives it.
-        days: Usage by day, `account`, `model` and `rate_multiplier`, for the check of prices.
+        check: Billed against prices by model, as `priced.check` gives it; suspects: the dearest
+            rows of the models that it leaves open.
         bands: Measure → requests by bands of it, as `Store.spread` gives them.
         rows: The dearest rows; left_out, left_out_usd: the others.
         exports, repeated: Files of usage rows, and rows that stand twice in one, as the store gives
@@ -57,7 +58,8 @@ class Spent:
     past: pd.DataFrame
     spikes: Spikes
     news: pd.DataFrame
-    days: pd.DataFrame
+    check: pd.DataFrame
+    suspects: pd.DataFrame
     bands: Mapping[str, pd.DataFrame]
     exports: pd.DataFrame
     repeated: pd.DataFrame
@@ -110,8 +112,9 @@ class Worked:
 
     Attributes:
         weights: Prices of models, as `priced.weights` gives them.
-        split: The bridge by key. check: billed against prices. losses: money that bought nothing,
-            None where there is no log. sides: usage against logs, as `sides.bounded` gives it.
+        split: The bridge by key. odd_rows: rows billed otherwise than tokens × price.
+        losses: Money that bought nothing, None where there is no log.
+        sides: Usage against logs, as `sides.bounded` gives it.
         raised: Spikes that are told; causes: what is behind each.
         steps: Steps of the balance; gaps: spans the exports lack, with the rows usual in each.
         files: Exports, as `exports.seen` gives them.
@@ -119,7 +122,7 @@ class Worked:
 
     weights: Weights
     split: pd.DataFrame
-    check: pd.DataFrame
+    odd_rows: pd.DataFrame
     losses: Lost | None
     sides: pd.DataFrame
     raised: pd.DataFrame

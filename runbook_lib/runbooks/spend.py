@@ -1,6 +1,7 @@
 """Usage drill-down: what the store is asked for, and the Report made of it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from runbook_lib import clock, report
-from runbook_lib.analysis import drill, spend
+from runbook_lib.analysis import drill, priced, spend
 from runbook_lib.analysis.caps import MonthEnd, month_end
 from runbook_lib.analysis.caps.tiers import budget_of
 from runbook_lib.analysis.material import Material
@@ -176,7 +177,6 @@ def _asked(
     # Row by row says more; the store counts where there are too many.
     sides = store.reconcile_by(["key_name"], window) if material is None else pd.DataFrame()
     rows = store.rows("usage", inside, limit=MOST_ROWS, order="dearest")
-    days = ("account", "model", "rate_multiplier")
     return Spent(
         window=window,
         before=before,
@@ -187,7 +187,6 @@ def _asked(
         model=model,
         rolled=rolled,
         earlier=earlier,
-        days=store.roll_up("usage", days, grain="day", where=inside),
         rows=rows.frame,
         left_out=rows.left_out,
         left_out_usd=rows.left_out_usd,
@@ -196,12 +195,23 @@ def _asked(
         keys=store.table("keys"),
         ledger=store.table("ledger"),
         month=None if equals else _month(store, span, now, timezone),
-        prices=price_list(store.table("prices")),
         timezone=timezone,
         notes=notes,
         **_watched(store, span, window, equals, now, floor_usd),
         **_counted(store, inside),
+        **_priced(store, inside),
     )
+
+
+def _priced(store: "Store", inside: Filter) -> dict[str, Any]:
+    """Billed against prices, and the dearest rows of the models that this leaves open."""
+    prices = price_list(store.table("prices"))
+    days = ("account", "model", "rate_multiplier")
+    check = priced.check(store.roll_up("usage", days, grain="day", where=inside), prices)
+    models = priced.suspects(check)
+    where = replace(inside, equals={**inside.equals, "model": models})
+    rows = store.rows("usage", where, limit=MOST_ROWS if models else 0, order="dearest")
+    return {"prices": prices, "check": check, "suspects": rows.frame}
 
 
 def _counted(store: "Store", inside: Filter) -> dict[str, Any]:

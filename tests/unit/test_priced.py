@@ -77,3 +77,19 @@ def test_an_empty_roll_up_has_nothing_to_check() -> None:
     """No rows, no verdicts, no error."""
     empty = pd.DataFrame([_line("3")]).iloc[:0]
     assert priced.check(empty, price_list(None)).empty
+
+
+def test_single_rows_settle_what_a_sum_leaves_open() -> None:
+    """The one row that was billed wrong is named; rounding and rows without a price are not."""
+    row = {
+        **_line("0.003"), "ts": AT, "request_id": "client:a", "key_name": "web",
+        "source_file": "usage.csv", "row_number": 7, "input_tokens": 1000,
+    }  # fmt: skip
+    wrong = {**row, "cost_usd": Decimal("0.004"), "row_number": 8}
+    rounded = {**row, "cost_usd": Decimal("0.00300001"), "row_number": 9}
+    nobody = {**wrong, "model": "unheard-of", "row_number": 10}
+    unknown = {**wrong, "cost_usd": None, "row_number": 11}
+    rows = pd.DataFrame([row, wrong, rounded, nobody, unknown])
+    (found,) = priced.odd_rows(rows, price_list(OWN)).to_dict("records")
+    assert (found["row_number"], found["difference_usd"]) == (8, Decimal("0.001"))
+    assert priced.odd_rows(rows.iloc[:0], price_list(OWN)).empty

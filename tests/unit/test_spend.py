@@ -2,10 +2,11 @@
 
 import json
 import shutil
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -13,6 +14,7 @@ from runbook_lib import clock
 from runbook_lib.errors import MissingInputError, ParameterError
 from runbook_lib.findings import Report, Status
 from runbook_lib.report import csv_text
+from runbook_lib.runbooks import spend
 from runbook_lib.runbooks.spend import drill_down
 from runbook_lib.session import open_store
 from runbook_lib.store import Filter, Store
@@ -177,6 +179,57 @@ def test_odd_data_give_a_report_that_adds_up(tmp_path: Path, items: list[dict[st
     assert "nan" not in report.verdict.title.lower()
     tokens = report.exhibits["split"].frame["input_tokens"]
     assert sum(map(int, tokens)) == sum(int(item["input_tokens"]) for item in items)
+
+
+def test_a_row_that_was_billed_wrong_is_cited(tmp_path: Path) -> None:
+    """The sum of a model shows that something differs; the finding names the row."""
+    right = {"model": "house", "input_tokens": 1000, "output_tokens": 0, "cache_read_tokens": 0,
+             "cache_creation_tokens": 0, "cache_creation_5m_tokens": 0,
+             "cache_creation_1h_tokens": 0, "rate_multiplier": 1}  # fmt: skip
+    items = [kit.item(n, **right, actual_cost=0.002, total_cost=0.002) for n in range(30)]
+    items[17] |= {"actual_cost": 0.5, "total_cost": 0.5}
+    kinds = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
+    lines = "".join(f"house,{kind},2,2026-01-01T00:00Z,\n" for kind in kinds)
+    prices = f"model,token_kind,usd_per_million,from,to\n{lines}"
+    with kit.lake(tmp_path, kit.as_list(items), prices) as store:
+        report = drill_down(store, start="2026-03-01", end="2026-05-01")
+    (found,) = [item for item in report.findings if item.rule == "cost-differs"]
+    assert found.impact_usd == Decimal("0.498")
+    (odd,) = report.exhibits["priced_rows"].frame.to_dict("records")
+    assert odd["request_id"] == items[17]["request_id"]
+    assert (odd["source_file"], odd["row_number"]) == (
+        found.evidence[1].source,
+        found.evidence[1].row,
+    )
+
+
+def test_two_exports_in_two_zones_are_one_usage(tmp_path: Path) -> None:
+    """The server moved: the same rows with another offset are the same instants."""
+    items = [kit.item(n, actual_cost=0.01, total_cost=0.02) for n in range(60)]
+    zone = ZoneInfo("Asia/Shanghai")
+    moved = [
+        {
+            **item,
+            "created_at": datetime.fromisoformat(item["created_at"]).astimezone(zone).isoformat(),
+        }
+        for item in items[20:]
+    ]
+    with kit.lake(tmp_path, kit.as_csv(items[:40]), kit.as_csv(moved)) as store:
+        report = drill_down(store, start="2026-03-01", end="2026-05-01", timezone="Europe/Berlin")
+    assert [total(report, name) for name in SUMMED] == [Decimal("0.6")] * len(SUMMED)
+
+
+def test_too_many_attempts_are_counted_and_not_put_together(
+    sample: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The week of a large team: the store counts both sides, and the report says what is left."""
+    monkeypatch.setattr(spend, "MOST_CALLS", 10)
+    report = drill_down(sample)
+    assert any("too many" in note for note in report.coverage.partial)
+    assert report.exhibits["lost_money"].frame.empty
+    sides = report.exhibits["reconciled"].frame
+    assert sum(sides["cost_usd"].dropna()) == total(report, "split")
+    assert (sides["low_usd"] <= sides["high_usd"]).all()
 
 
 def test_a_window_outside_the_data_says_so(tmp_path: Path) -> None:
