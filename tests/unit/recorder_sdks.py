@@ -11,10 +11,12 @@ import json
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -236,13 +238,16 @@ def twins(folder: Path) -> Iterator[tuple[Running, Running]]:
 
 
 STALLS = ("no_answer", "stream_stall")
+WAITS = (*STALLS, "slow_first_byte", "slow_drip", "refused")
+"""Faults that are waited out; both clients wait at once."""
+
 ONCE = "redirect"
 """Faults of this beginning are met once: what is sent to the new place meets it no more."""
 
 
 @dataclass
 class Seat:
-    """A plain client at one twin and a recorded one at the other, asked in turn.
+    """A plain client at one twin and a recorded one at the other, asked in turn or at once.
 
     Attributes:
         log: Call log of the recorded client.
@@ -295,15 +300,18 @@ class Seat:
         after = {"refused": ";for_s=0.2"}.get(fault, ";times=1" if ONCE in fault else "")
         headers = {"x-sandbox-fault": fault + after, "x-sandbox-run": prompt}
         size = self.log.stat().st_size if self.log.exists() else 0
-        told = []
-        for client, twin in zip(
-            self._clients(0.3 if fault in STALLS else 10.0), self.pair, strict=True
-        ):
+        clients = self._clients(0.3 if fault in STALLS else 10.0)
+        for twin in self.pair:
             twin.live.clock.change(advance_s=1)
-            one = self._one(client, prompt, headers, patience=0.5 if fault == "slow_drip" else 0)
-            told.append(repr(one).replace(f":{twin.address[1]}", ":PORT"))
-            while fault == "refused" and not _listens(twin):
-                time.sleep(0.02)
+        one = partial(
+            self._one, prompt=prompt, headers=headers, patience=0.5 if fault == "slow_drip" else 0
+        )
+        told = [
+            repr(told).replace(f":{twin.address[1]}", ":PORT")
+            for told, twin in zip(self._told(one, clients, fault), self.pair, strict=True)
+        ]
+        while fault == "refused" and not all(map(_listens, self.pair)):
+            time.sleep(0.02)
         seen = [
             [seen for seen in twin.live.log if seen.line["run"] == prompt] for twin in self.pair
         ]
@@ -315,10 +323,20 @@ class Seat:
             lines = self._lines(size)
         return Both(told=told, seen=seen, lines=lines)
 
-    def _one(self, client: Any, prompt: str, headers: dict[str, str], *, patience: float) -> Told:
+    def _told(self, one: Callable[[Any], Any], clients: list[Any], fault: str) -> list[Told]:
+        if self.runner is not None:
+            asked = [one(client) for client in clients]
+            return self.runner.run(_all(asked, at_once=fault in WAITS))
+        if fault not in WAITS or fault == "slow_drip":  # its patience ends by a signal
+            return [one(client) for client in clients]
+        with ThreadPoolExecutor() as pool:
+            return list(pool.map(one, clients))
+
+    def _one(self, client: Any, *, prompt: str, headers: dict[str, str], patience: float) -> Any:
+        """Ask one of the two: what was told, or for async clients what is awaited for it."""
         if self.runner is not None:
             asked = ask_async(self.sdk, client, prompt, headers, streaming=self.streaming)
-            return self.runner.run(_patient(asked, patience) if patience else asked)
+            return _patient(asked, patience) if patience else asked
         if not patience:
             return ask(self.sdk, client, prompt, headers, streaming=self.streaming)
         before = signal.signal(signal.SIGALRM, signal.default_int_handler)
@@ -345,6 +363,10 @@ class Both:
     told: list[str]
     seen: list[list[Seen]]
     lines: list[dict[str, Any]]
+
+
+async def _all(asked: list[Any], *, at_once: bool) -> list[Told]:
+    return await asyncio.gather(*asked) if at_once else [await one for one in asked]
 
 
 async def _patient(asked: Any, seconds: float) -> Told:

@@ -4,6 +4,7 @@ Each attempt the server saw is a line with all its ids, and the caller sees to t
 see without the recorder.
 """
 
+import gzip
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -183,19 +184,22 @@ def test_some_faults_are_recorded_and_change_nothing(
 
 
 @pytest.fixture
-def fewer_lines(monkeypatch: pytest.MonkeyPatch, sdk: str) -> None:
-    """A tenth of the lines for the SDK that takes twenty seconds to read a million."""
-    if sdk == "anthropic":
-        lines = [b":\n" * 100_000]
-        monkeypatch.setitem(
-            SPOILS,
-            "stream_million_lines",
-            lambda reply: replace(reply, pieces=lines + reply.pieces),
-        )
+def smaller(monkeypatch: pytest.MonkeyPatch, sdk: str) -> None:
+    """Masses are whole for the HTTP clients; an SDK takes up to forty seconds to read them."""
+    if sdk.startswith("httpx"):
+        return
+    lines, bomb = [b":\n" * 20_000], [gzip.compress(b" " * (4 << 20), mtime=0)]
+    bombed = SPOILS["gzip_bomb"]
+    fewer = {
+        "stream_million_lines": lambda reply: replace(reply, pieces=lines + reply.pieces),
+        "gzip_bomb": lambda reply: replace(bombed(reply), pieces=bomb),
+    }
+    for name, spoil in fewer.items():
+        monkeypatch.setitem(SPOILS, name, spoil)
 
 
 @pytest.mark.long
-@pytest.mark.usefixtures("fewer_lines")
+@pytest.mark.usefixtures("smaller")
 @_every_way
 def test_every_fault_is_recorded_and_changes_nothing(
     *, sdk: str, is_async: bool, streaming: bool, pair: tuple[Running, Running], tmp_path: Path
