@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PINS := requirements.txt tests/requirements.txt
 READY := $(VENV)/.ready
-PYTEST := $(BIN)/pytest -n 2 --ignore tests/ground
+# Each file stays with one worker, which makes what its tests share once; much of the long run waits.
+PYTEST := $(BIN)/pytest --dist loadfile --no-loadscope-reorder --ignore tests/ground
 OUT := out
 
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -36,10 +37,10 @@ check: $(READY) ## format, lint, types, layers, notebooks, documentation
 	$(BIN)/pytest -o verbosity_assertions=2 tests/ground
 
 test: check ## everything above and the short run of the tests
-	$(PYTEST) --dist loadfile --no-loadscope-reorder -m "not long"
+	$(PYTEST) -n 2 -m "not long"
 
 test-long: check ## everything above and all tests
-	$(PYTEST)
+	$(PYTEST) -n 3
 
 bench: $(READY) ## print the figures of the benchmark
 	$(BIN)/python tests/perf/bench.py

@@ -26,6 +26,8 @@ ROOT = Path(__file__).parent.parent
 GATEWAY = ROOT.parent / "shared" / "data" / "gateway"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 NOT_HERE = "NOT TESTED HERE: "
+FIRST = ("verify_sdks", "verify_broken", "resilient_matrix", "recorder_matrix")
+"""Files that take longest begin first, so that none is alone with one worker at the end."""
 
 settings.register_profile(
     "house",
@@ -81,8 +83,10 @@ def machine_zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     time.tzset()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the markers `browser` and `shared` ask for their part, whatever the test takes."""
+    """Put what takes long first; let the markers ask for their part, whatever the test takes."""
+    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in FIRST)
     for item in items:
         for marker, fixture in (("browser", "chromium"), ("shared", "gateway")):
             names = getattr(item, "fixturenames", [fixture])

@@ -44,7 +44,7 @@ WORDS = (
     *("json_schema", "json_object", "application/json", "object", "array", "string", "base64", "#"),
     *("tool_result", "function_call_output", "high", "\x00", "\ud800", "=1+1", 'a",b\n', "é" * 70),
 )
-LONG = int(os.environ.get("RUNBOOK_EXAMPLES", "500"))
+LONG = int(os.environ.get("RUNBOOK_EXAMPLES", "2000"))
 QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
