@@ -76,7 +76,7 @@ def test_no_usage_at_all_is_missing_input(tmp_path: Path) -> None:
     "days",
     [
         pytest.param([4.0], id="one-day"),
-        pytest.param([0.0, 0.0, 0.0], id="no-row-at-all"),
+        pytest.param([0.0, 0.0, 0.0], id="no-row-at-all", marks=pytest.mark.long),
     ],
 )
 def test_a_history_that_carries_nothing_is_refused_with_its_reason(
@@ -114,10 +114,14 @@ def test_rows_that_cost_nothing_are_no_history(tmp_path: Path) -> None:
             [1.0] * 40 + [5000.0] + [1.0] * 9,
             lambda cap: cap < 100,
             id="one-giant-day-of-weeks-ago",
+            marks=pytest.mark.long,
         ),
         pytest.param([1.0] * 49 + [5000.0], lambda cap: cap > 1, id="one-giant-day-yesterday"),
         pytest.param(
-            [0.0] * 48 + [3.0, 3.0], lambda cap: 3 < cap < 30, id="first-used-two-days-ago"
+            [0.0] * 48 + [3.0, 3.0],
+            lambda cap: 3 < cap < 30,
+            id="first-used-two-days-ago",
+            marks=pytest.mark.long,
         ),
         pytest.param([1e-7] * 50, lambda cap: cap == Decimal("0.01"), id="dust"),
     ],
@@ -294,7 +298,9 @@ def test_names_that_look_like_markup_stay_text(tmp_path: Path) -> None:
     assert name in set(report.exhibits["caps"].frame["key_name"])
 
 
-@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York"])
+@pytest.mark.parametrize(
+    "zone", ["Europe/Berlin", pytest.param("America/New_York", marks=pytest.mark.long)]
+)
 def test_a_month_with_a_clock_change_keeps_its_days(tmp_path: Path, zone: str) -> None:
     """A day of 25 hours is one day: a row each hour, and no hour is lost or counted twice."""
     end = datetime(2026, 11, 8, 6, tzinfo=UTC)

@@ -24,10 +24,12 @@ KEYS = "key_name,environment,cap_amount,cap_currency,cap_window\n"
 @pytest.mark.parametrize(
     ("window", "used"),
     [
-        pytest.param("5h", "10", id="five-hours-hold-the-four-rows-of-today"),
-        pytest.param("1d", "10", id="today"),
+        pytest.param(
+            "5h", "10", id="five-hours-hold-the-four-rows-of-today", marks=pytest.mark.long
+        ),
+        pytest.param("1d", "10", id="today", marks=pytest.mark.long),
         pytest.param("7d", "70", id="the-rows-of-seven-days"),
-        pytest.param("month", "230", id="since-the-first"),
+        pytest.param("month", "230", id="since-the-first", marks=pytest.mark.long),
         pytest.param("total", "300", id="all-of-the-export"),
     ],
 )

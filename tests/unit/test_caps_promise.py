@@ -127,7 +127,7 @@ def sample() -> Store:
     return open_store("sandbox")
 
 
-@pytest.mark.parametrize("which", ["made", "sample"])
+@pytest.mark.parametrize("which", ["made", pytest.param("sample", marks=pytest.mark.long)])
 def test_the_held_week_gives_the_odds_that_were_promised(
     which: str, request: pytest.FixtureRequest
 ) -> None:
@@ -146,6 +146,7 @@ def test_the_interval_tells_a_broken_promise(made: Store) -> None:
     assert came["tripped"].mean() > interval(came)[1]
 
 
+@pytest.mark.long
 def test_keys_that_stay_as_they_are_trip_no_more_than_promised(tmp_path: Path) -> None:
     """The odds hold the chance of another use; without one, there are fewer trips, not more."""
     came = replayed(store_of(tmp_path, dict(lines(60, 0.0))), NOW)
@@ -153,7 +154,7 @@ def test_keys_that_stay_as_they_are_trip_no_more_than_promised(tmp_path: Path) -
     assert 0 < came["tripped"].mean() <= came["odds"].mean()
 
 
-@pytest.mark.parametrize("which", ["made", "sample"])
+@pytest.mark.parametrize("which", ["made", pytest.param("sample", marks=pytest.mark.long)])
 def test_the_page_shows_the_same_replay(which: str, request: pytest.FixtureRequest) -> None:
     """What the page says of the last week is that replay, to the last trip."""
     store: Store = request.getfixturevalue(which)
@@ -174,6 +175,7 @@ def shown(report: Report) -> dict[tuple[str, str], dict[Any, Any]]:
     return {(row["window"], row["held_back"]): row for row in rows}
 
 
+@pytest.mark.long
 def test_what_is_known_later_changes_nothing(made: Store, tmp_path: Path) -> None:
     """Caps as of a week ago are those of a store that ends there: nothing of the week leaks in."""
     moved = {name: np.append(line[:-7], np.zeros(7)) for name, line in lines(60, 0.1)}

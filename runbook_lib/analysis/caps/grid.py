@@ -161,7 +161,15 @@ def _placed(frame: pd.DataFrame, refs: Refs, timezone: str) -> pd.DataFrame:
 
 
 def local_days(frame: pd.DataFrame, timezone: str) -> list[date]:
-    """Give the local day of each row of a roll-up, from its text or else from its instant."""
+    """Give the local day of each row of a roll-up.
+
+    Args:
+        frame: Reads `hour_local` or `day_local` (text or date), or else `bucket` (aware UTC).
+        timezone: IANA zone, for `bucket`.
+
+    Returns:
+        A day a row.
+    """
     return _local(frame, timezone)[0]
 
 

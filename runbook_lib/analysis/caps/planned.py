@@ -45,7 +45,15 @@ def planned_factor(
 
 
 def meeting(planned: pd.DataFrame, key: Ref) -> list[dict[Any, Any]]:
-    """Give the plans with a factor that touch a key."""
+    """Give the plans with a factor that touch a key.
+
+    Args:
+        planned: `start`, `end` (aware), `key_name` and `account` (blank for all), `factor`.
+        key: The key.
+
+    Returns:
+        Rows of *planned*, whenever they are.
+    """
     if planned.empty:
         return []
     whose = planned["key_name"].isna() | planned["key_name"].isin([key.key_name, ""])
@@ -56,7 +64,14 @@ def meeting(planned: pd.DataFrame, key: Ref) -> list[dict[Any, Any]]:
 
 
 def usable(planned: pd.DataFrame) -> "pd.Series[bool]":
-    """Tell which plans have a factor that one can multiply with."""
+    """Tell which plans have a factor that one can multiply with.
+
+    Args:
+        planned: Reads `factor`.
+
+    Returns:
+        True for a factor above 0, and not beyond what is a slip of the hand.
+    """
     factor = pd.to_numeric(planned["factor"], errors="coerce").astype(float)
     return (factor > 0) & (factor <= MOST)
 

@@ -73,6 +73,9 @@ class Refs:
 
         Args:
             frame: Reads `key_name`, and `account` where it is there.
+
+        Returns:
+            A place a row.
         """
         names, known = pd.factorize(frame["key_name"])
         accounts, homes = _accounts(frame)
