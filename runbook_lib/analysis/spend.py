@@ -57,7 +57,7 @@ def drilled(spent: Spent) -> Report:
             join_rate=_join_rate(work.sides),
             unpriced_share=_unpriced(spent.check),
             gaps=[found.told_gap(gap, usual, spent.place) for gap, usual in work.gaps],
-            partial=list(spent.notes),
+            partial=[*spent.notes, *([] if spent.known else ["no usage row of the time asked"])],
         ),
     )
 

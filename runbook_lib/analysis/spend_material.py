@@ -24,7 +24,8 @@ class Spent:
     """What the store answered for one drill-down.
 
     Attributes:
-        window: The span asked; before: the one it is compared with, None for none.
+        window: The span asked; before: the one it is compared with, None for none; span: that of
+            all usage rows.
         by: What it is split by; top: names shown; key_name, model: filters, empty for none.
         rolled, earlier: Usage of either window by hour, `account`, `key_name`, `model`, `endpoint`.
         hours: Usage of all keys by hour, far enough back to know what is usual.
@@ -46,6 +47,7 @@ class Spent:
     """
 
     window: Window
+    span: Window
     before: Window | None
     now: datetime
     by: str
@@ -81,6 +83,11 @@ class Spent:
         """The filters that are set: column → name."""
         given = (("key_name", self.key_name), ("model", self.model))
         return {column: name for column, name in given if name}
+
+    @property
+    def known(self) -> bool:
+        """Whether usage rows are held from about the time that is asked."""
+        return self.window.start < self.span.end and self.span.start < self.window.end
 
     @property
     def filtered(self) -> bool:

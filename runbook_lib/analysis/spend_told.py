@@ -10,6 +10,7 @@ from runbook_lib.analysis import bridge, drill
 from runbook_lib.analysis import spend_findings as found
 from runbook_lib.analysis.caps import MonthEnd
 from runbook_lib.analysis.spend_material import Spent
+from runbook_lib.clock import Window
 from runbook_lib.findings import Finding, Grade, Verdict
 from runbook_lib.pricing import LIST_DATE
 
@@ -28,6 +29,8 @@ def verdict(
     Returns:
         The verdict; it is likely, not confirmed, where something could not be looked at.
     """
+    if not spent.known:
+        return _unknown(spent)
     failed = [
         item for item in findings if item.status == "fail" and item.severity.reaches(found.LOUD)
     ]
@@ -51,11 +54,23 @@ def verdict(
     )
 
 
+def _unknown(spent: Spent) -> Verdict:
+    """Nothing spent and nothing known are different answers."""
+    held = " to ".join(_ends(spent, spent.span))
+    asked = " to ".join(_ends(spent, spent.window))
+    return Verdict(
+        title=f"Nothing is known of {asked}: the usage rows held here are of {held}",
+        grade=Grade.INCONCLUSIVE,
+        cause="spend_unknown",
+    )
+
+
+def _ends(spent: Spent, window: Window) -> list[str]:
+    return [clock.clock_time(at, spent.place, seconds=False) for at in (window.start, window.end)]
+
+
 def _span(spent: Spent) -> str:
-    place = clock.zone(spent.timezone)
-    ends = [
-        clock.clock_time(at, place, seconds=False) for at in (spent.window.start, spent.window.end)
-    ]
+    ends = _ends(spent, spent.window)
     only = [f"key {spent.key_name}"] * bool(spent.key_name) + [f"model {spent.model}"] * bool(
         spent.model
     )
@@ -106,11 +121,11 @@ def summary(spent: Spent, whole: Decimal, check: pd.DataFrame) -> list[tuple[str
     if unknown:
         told.append(("Without a cost", f"{unknown:,} requests, in no total"))
     if spent.month is not None and spent.month.p50 is not None:
-        told.append((f"{spent.month.month} ends at", _ends(spent.month)))
+        told.append((f"{spent.month.month} ends at", _month(spent.month)))
     told.append(("Prices", f"list of {LIST_DATE}, prices.csv before it"))
     return told
 
 
-def _ends(end: MonthEnd) -> str:
+def _month(end: MonthEnd) -> str:
     budget = f", budget {money.usd(end.budget)}" if end.budget is not None else ""
     return f"{money.usd(end.p50)} ({money.usd(end.p10)} to {money.usd(end.p90)}){budget}"

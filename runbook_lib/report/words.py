@@ -56,6 +56,10 @@ ANSWERS = {
         "Look at the dearest finding first.",
         "Each says what it cost, whose it is, and which rows it stands on.",
     ),
+    "spend_unknown": (
+        "Fetch the usage export of that time.",
+        "Nothing here says that nothing was spent.",
+    ),
     "spend_plain": ("Nothing odd was found.", "The tables below add up to the same total."),
     "caps_sized": (
         "Type the caps of the table, then look again at the review date.",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -89,6 +90,7 @@ def drill_down(
     span = store.span("usage")
     if span is None:
         raise MissingInputError("There are no usage rows here", hint="take in a usage export")
+    _there(store, key_name=key_name, model=model)
     at = time_of(store, now, place)
     window = _window(held(store) or span, start, end, place, at)
     before = _before(span, window, compare_start, compare_end, place)
@@ -117,6 +119,26 @@ def _checked(by: str, top: int, floor_usd: float) -> None:
         raise ParameterError("top", top, hint="a number from 1 to 100")
     if not 0 <= floor_usd < float("inf"):
         raise ParameterError("floor_usd", floor_usd, hint="USD from 0 on")
+
+
+def _there(store: "Store", **asked: str) -> None:
+    """Refuse a key or model that no row, no log and no inventory has: most likely it is misspelt.
+
+    Raises:
+        ParameterError: it is nowhere.
+    """
+    for column, name in asked.items():
+        if not name:
+            continue
+        names = {
+            *store.roll_up("usage", [column])[column],
+            *store.roll_up("calls", [column])[column],
+        }
+        names |= set(store.table("keys")[column]) if column == "key_name" else set()
+        known = sorted(one for one in names if isinstance(one, str) and one)
+        if name not in known:
+            near = get_close_matches(name, known, n=3, cutoff=0.3) or known[:3]
+            raise ParameterError(column, name, hint=f"one that the data have, as {', '.join(near)}")
 
 
 def _window(span: Window, start: str, end: str, place: ZoneInfo, now: datetime) -> Window:
@@ -179,6 +201,7 @@ def _asked(
     rows = store.rows("usage", inside, limit=MOST_ROWS, order="dearest")
     return Spent(
         window=window,
+        span=span,
         before=before,
         now=now,
         by=by,

@@ -236,7 +236,9 @@ def test_a_window_outside_the_data_says_so(tmp_path: Path) -> None:
     """Nothing spent and nothing known are different answers."""
     with kit.lake(tmp_path, kit.as_list(_items(30))) as store:
         report = drill_down(store, start="2020-01-01", end="2020-01-08")
-    assert report.verdict.title.startswith("$0.00 spent")
+    assert report.verdict.title.startswith("Nothing is known of 2020-01-01")
+    assert (report.verdict.grade, report.verdict.cause) == ("inconclusive", "spend_unknown")
+    assert report.coverage.partial
     assert ("input-gap", Status.UNKNOWN) in {(item.rule, item.status) for item in report.findings}
 
 
@@ -247,6 +249,8 @@ def test_a_window_outside_the_data_says_so(tmp_path: Path) -> None:
         ({"top": 0}, "top"),
         ({"floor_usd": -1.0}, "floor_usd"),
         ({"floor_usd": float("nan")}, "floor_usd"),
+        ({"key_name": "prod-wbe"}, "key_name"),
+        ({"model": "gpt-5.4-min"}, "model"),
         ({"timezone": "Mars/Base"}, "timezone"),
         ({"start": "soon"}, "start"),
         ({"start": "2026-04-02", "end": "2026-04-01"}, "end"),
