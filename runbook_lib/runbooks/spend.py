@@ -130,14 +130,11 @@ def _there(store: "Store", **asked: str) -> None:
     for column, name in asked.items():
         if not name:
             continue
-        names = {
-            *store.roll_up("usage", [column])[column],
-            *store.roll_up("calls", [column])[column],
-        }
-        names |= set(store.table("keys")[column]) if column == "key_name" else set()
-        known = sorted(one for one in names if isinstance(one, str) and one)
+        held = [store.roll_up(table, [column])[column] for table in ("usage", "calls")]
+        held += [store.table("keys")[column]] if column == "key_name" else []
+        known = sorted({one for names in held for one in names if isinstance(one, str) and one})
         if name not in known:
-            near = get_close_matches(name, known, n=3, cutoff=0.3) or known[:3]
+            near = get_close_matches(name, known, n=3, cutoff=0.3) or known[:3] or ["none"]
             raise ParameterError(column, name, hint=f"one that the data have, as {', '.join(near)}")
 
 
