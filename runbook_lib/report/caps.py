@@ -1,6 +1,8 @@
 """Pictures of caps: what is to come, what a cap lets through, and what ends first."""
 
-from datetime import date
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -58,17 +60,103 @@ def fan(frame: "pd.DataFrame", _zone: ZoneInfo, *, title: str) -> figures.Pictur
         return figures.Picture(png=figures.png(figure), words=told, caption=told)
 
 
+def month(
+    spent: Sequence[Mapping[str, Any]], end: Mapping[str, Any], *, factor: Decimal, unit: str
+) -> figures.Picture:
+    """Draw the spend of a month adding up, and where it ends, against the budget.
+
+    Args:
+        spent: Days with `day` (date) and `spent_usd` (Decimal USD or None), of this month or not.
+        end: `month` ("2026-11"), `to_date_usd`, `days_left`, `p10_usd`, `p50_usd`, `p90_usd`,
+            `budget_usd` (Decimal USD; None for unknown).
+        factor: Units of the currency that is drawn for one USD.
+        unit: Name of that currency.
+
+    Returns:
+        The picture; its words give the amounts.
+    """
+    first, last, today = _month_ends(str(end["month"]), int(end["days_left"] or 0))
+    days, sums = _adding_up(spent, first, today)
+    to_date, budget = float(end["to_date_usd"] * factor), end["budget_usd"]
+    ends = [end[name] for name in ("p10_usd", "p50_usd", "p90_usd")]
+    with figures.drawing(4.4, 2.6) as figure:
+        axes = figure.subplots()
+        days, sums = [*days, today], [*(value * float(factor) for value in sums), to_date]
+        axes.plot(days, sums, color=figures.COLOURS["good"], lw=2, label="spent")
+        if None not in ends and last > today:
+            low, likely, high = (float(amount * factor) for amount in ends)
+            axes.fill_between(
+                [today, last], [to_date, low], [to_date, high], color="#F3D9B1", label="low to high"
+            )
+            axes.plot(
+                [today, last], [to_date, likely], color=figures.COLOURS["bad"], label="likely"
+            )
+        if budget is not None:
+            axes.axhline(
+                float(budget * factor), color="#444444", ls=(0, (5, 3)), lw=1.2, label="budget"
+            )
+        axes.set_xlim(first, last)
+        axes.set_ylim(0, 1.4 * max([*axes.get_ylim(), 1e-6]))
+        _dates(axes, most=5)
+        _units(axes, unit)
+        axes.legend(loc="upper left", frameon=False, fontsize=9, ncols=2)
+        figures.title(axes, f"Adding up by day, {unit}")
+        told = [f"spent so far {_told(end['to_date_usd'], factor, unit)}"]
+        if None not in ends:
+            least, mid, most = (_told(amount, factor, unit) for amount in ends)
+            told.append(f"by the month's end {mid} is likely, from {least} to {most}")
+        told.append("no budget" if budget is None else f"budget {_told(budget, factor, unit)}")
+        said = f"The month adding up: {'; '.join(told)}."
+        return figures.Picture(png=figures.png(figure), words=said, caption=said)
+
+
+def _month_ends(name: str, days_left: int) -> tuple[float, float, float]:
+    """Give the first and the last day of a month, and the day it is told on, as numbers."""
+    first = date.fromisoformat(f"{name}-01")
+    last = (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+    today = max(first, last - timedelta(days=max(0, days_left - 1)))
+    return float(first.toordinal()), float(last.toordinal()), float(today.toordinal())
+
+
+def _adding_up(
+    spent: Sequence[Mapping[str, Any]], first: float, today: float
+) -> tuple[list[float], list[float]]:
+    days, sums, total = [], [], money.ZERO
+    for row in spent:
+        at, usd = float(row["day"].toordinal()), row["spent_usd"]
+        if usd is not None and first <= at < today:
+            total += usd
+            days.append(at)
+            sums.append(float(total))
+    return days, sums
+
+
+def _told(usd: Decimal, factor: Decimal, unit: str) -> str:
+    told = money.usd(usd * factor)
+    return told if unit == "USD" else f"{unit} {told.replace('$', '')}"
+
+
+def _units(axes: "Axes", unit: str) -> None:
+    """Write the vertical axis in a currency."""
+    dollars(axes)
+    if unit != "USD":
+        axes.yaxis.set_major_formatter("{x:,.0f}")
+
+
 def _numbers(days: Any) -> list[float]:
     return [float(day.toordinal()) for day in days]
 
 
-def _dates(axes: "Axes") -> None:
+def _dates(axes: "Axes", most: int = 9) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    def told(value: float, _: object) -> str:
-        return date.fromordinal(round(value)).strftime("%m-%d") if value > 0 else ""
+    low, high = axes.get_xlim()
+    form = "%d %b" if high - low < 300 else "%b %Y"
 
-    axes.xaxis.set_major_locator(MaxNLocator(9, integer=True))
+    def told(value: float, _: object) -> str:
+        return f"{date.fromordinal(round(value)):{form}}".lstrip("0") if value > 0 else ""
+
+    axes.xaxis.set_major_locator(MaxNLocator(most, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(told))
 
 

@@ -86,11 +86,11 @@ def _days(axes: "Axes", days: Sequence[str]) -> None:
 
 
 def dollars(axes: "Axes") -> None:
-    """Write the vertical axis in USD."""
+    """Write the vertical axis in USD, whole amounts without cents."""
     from matplotlib.ticker import FuncFormatter
 
     def told(value: float, _: object) -> str:
-        return money.usd(Decimal(str(round(float(value), 6))))
+        return money.usd(Decimal(str(round(float(value), 6)))).removesuffix(".00")
 
     axes.yaxis.set_major_formatter(FuncFormatter(told))
     axes.grid(axis="y", color="#E3E3E3", linewidth=0.7)

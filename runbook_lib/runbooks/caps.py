@@ -10,6 +10,7 @@ from runbook_lib.analysis import caps as analysis
 from runbook_lib.clock import Window
 from runbook_lib.errors import MissingInputError, ParameterError
 from runbook_lib.findings import Coverage, NextSteps, Report
+from runbook_lib.report import brief
 from runbook_lib.runbooks.shared import finished, time_of
 from runbook_lib.store import Filter
 
@@ -67,6 +68,7 @@ def size_caps(
 
     Returns:
         The Report: `to_type` is the table to type from; the other exhibits say what it rests on.
+        Attached is `finance.html`, two pages for who pays.
 
     Raises:
         ParameterError: a value cannot be used, or *now* is before the first usage row.
@@ -83,29 +85,27 @@ def size_caps(
     if at <= span.start:
         first = f"{span.start.astimezone(place):%Y-%m-%d %H:%M %Z}"
         raise ParameterError("now", now, hint=f"a time after the first usage row, {first}")
-    parts = analysis.size_caps(
-        analysis.CapMaterial(
-            now=at,
-            risk=risk,
-            monthly_budget=_given("monthly_budget", monthly_budget),
-            currency=currency,
-            cny_per_usd=_given("cny_per_usd", cny_per_usd),
-            rate_date=rate_date,
-            rate_source=rate_source,
-            balance=_given("balance", balance),
-            lead_days=lead_days,
-            loop_factor=loop_factor,
-            timezone=timezone,
-            data_end=span.end,
-            **_frames(store, span, at, timezone),
-        )
+    given = analysis.CapMaterial(
+        now=at,
+        risk=risk,
+        monthly_budget=_given("monthly_budget", monthly_budget),
+        currency=currency,
+        cny_per_usd=_given("cny_per_usd", cny_per_usd),
+        rate_date=rate_date,
+        rate_source=rate_source,
+        balance=_given("balance", balance),
+        lead_days=lead_days,
+        loop_factor=loop_factor,
+        timezone=timezone,
+        data_end=span.end,
     )
+    parts = analysis.size_caps(replace(given, **_frames(store, span, at, timezone)))
     money = {"risk": risk, "monthly_budget": monthly_budget, "currency": currency}
     rate = {"cny_per_usd": cny_per_usd, "rate_date": rate_date, "rate_source": rate_source}
     rest = {"balance": balance, "lead_days": lead_days, "loop_factor": loop_factor}
-    return finished(
-        _report(parts), store, {**money, **rate, **rest, "timezone": timezone, "now": now}
-    )
+    asked = {**money, **rate, **rest, "timezone": timezone, "now": now}
+    made = finished(_report(parts), store, asked)
+    return replace(made, attachments=[*made.attachments, brief.attachment(made)])
 
 
 def _report(parts: analysis.CapParts) -> Report:

@@ -1,0 +1,92 @@
+"""What to type for every key, a row a key: the table of the second page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from runbook_lib import money, redact
+from runbook_lib.report import words
+from runbook_lib.report.brief.facts import Row
+
+WINDOWS = {"total": "Lifetime", "5h": "5 hours", "1d": "Day", "7d": "Week"}
+"""Windows of a cap, as they are told."""
+
+MOST_KEYS = 40
+"""Keys that fit on the page beside what is told under the table."""
+
+
+MOST_NAME = 23
+"""Characters of a key's name that have room in the table."""
+
+ROOMY = 26
+"""Keys up to which the lines can stand further apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One key: its name with its account, its environment, and what to type by window.
+
+    Attributes:
+        month_usd: What the lifetime cap lets it spend until the review; None for unknown.
+        cells: Row of each window, as the exhibit `to_type` has it.
+        reason: Why nothing can be typed; empty where something can.
+    """
+
+    key_name: str
+    environment: str
+    month_usd: Decimal | None
+    cells: dict[str, Row]
+    reason: str
+
+
+def lines(rows: Sequence[Row]) -> list[Line]:
+    """Give one line a key, dearest first; those without a number last."""
+    found: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        account = f" ({row['account']})" if row.get("account") else ""
+        name = f"{row.get('key_name') or '(no name)'}{account}"
+        found.setdefault(name, {})[str(row.get("window"))] = row
+    made = [_line(name, cells) for name, cells in found.items()]
+    return sorted(
+        made,
+        key=lambda line: (line.month_usd is None, -(line.month_usd or money.ZERO), line.key_name),
+    )
+
+
+def _line(name: str, cells: dict[str, Row]) -> Line:
+    first = next(iter(cells.values()))
+    total = cells.get("total", {})
+    empty = all(cell.get("type") is None for cell in cells.values())
+    return Line(
+        key_name=name,
+        environment=str(first.get("environment") or "not named"),
+        month_usd=total.get("cap_usd"),
+        cells=cells,
+        reason=str(first.get("note") or "no history") if empty else "",
+    )
+
+
+def short(name: str) -> str:
+    """Shorten a name in its middle: names often differ at their ends only."""
+    told = redact.safe(name)
+    return told if len(told) <= MOST_NAME else f"{told[: MOST_NAME - 10]}…{told[-9:]}"
+
+
+def number(amount: object) -> str:
+    """Write an amount as one types it: no sign, no thousands; "–" for none."""
+    if not isinstance(amount, Decimal):
+        return "–"
+    exact = money.plain(amount)
+    decimals = len(exact.partition(".")[2])
+    return f"{amount:.2f}" if decimals < 2 else exact
+
+
+def odds(cell: Row) -> str:
+    """Write the odds that honest use meets the cap; empty for unknown."""
+    held = cell.get("odds")
+    return words.share(float(held)) if isinstance(held, int | float) else ""
+
+
+def currencies(rows: Sequence[Row]) -> list[str]:
+    """Give the currencies that are typed."""
+    return sorted({str(row["currency"]) for row in rows if row.get("currency")})
