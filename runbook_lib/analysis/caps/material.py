@@ -32,6 +32,7 @@ class CapMaterial:
     """What is known when caps are sized; every frame may be empty.
 
     Attributes:
+        now: Time the caps are sized at, aware.
         daily: Usage by day and key: `account`, `key_name`, `day_local` (text or date, in
             *timezone*) or `bucket` (aware UTC), `cost_usd` (Decimal USD). Days without rows are
             zero from the key's first use on.
@@ -50,7 +51,6 @@ class CapMaterial:
         calls: Newest attempts of the call log: `account`, `key_name`, `ts` (start), `duration_ms`.
         billed: Newest usage rows: `account`, `key_name`, `ts` (end), `duration_ms`.
         unseen: Attempts and usage rows of the same days that are not among these, in that order.
-        now: Time the caps are sized at, aware.
         risk: Share of usual periods in which a cap may stop honest use, over 0 and under 0.5.
         monthly_budget: Budget of a month in *currency*; None where not given.
         currency: USD or CNY: of *monthly_budget* and *balance*, and what is typed for new caps.
@@ -65,14 +65,14 @@ class CapMaterial:
             rows say it.
     """
 
-    daily: pd.DataFrame = field(repr=False)
-    hourly: pd.DataFrame = field(repr=False)
-    keys: pd.DataFrame = field(repr=False)
-    key_state: pd.DataFrame = field(repr=False)
-    ledger: pd.DataFrame = field(repr=False)
-    budget: pd.DataFrame = field(repr=False)
-    planned: pd.DataFrame = field(repr=False)
     now: datetime
+    daily: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    hourly: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    keys: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    key_state: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    ledger: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    budget: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    planned: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     recent: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     calls: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     billed: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
