@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from runbook_lib import clock
+from runbook_lib.analysis.drill import BLANK
 from runbook_lib.errors import MissingInputError, ParameterError
 from runbook_lib.findings import Report, Status
 from runbook_lib.report import csv_text
@@ -109,6 +110,24 @@ def test_from_the_week_to_the_request_in_three_steps(sample: Store, week: Report
     assert set(rows["key_name"]) == {key}
     found = sample.find([rows["request_id"].iloc[0]])
     assert found.usage["cost_usd"].iloc[0] == rows["cost_usd"].max()
+
+
+def test_every_number_of_the_finest_table_is_the_sum_of_its_rows(
+    sample: Store, week: Report
+) -> None:
+    """Hour, key, model and endpoint lead to the rows, to the last decimal."""
+    lines = week.exhibits["by_hour"].frame
+    for line in lines.sample(25, random_state=7).to_dict("records"):
+        start = datetime.fromisoformat(line["hour_local"])
+        names = ("account", "key_name", "model", "endpoint")
+        blank = {"": [""], BLANK: ["", None]}
+        where = Filter(
+            window=clock.Window(start=start, end=start + timedelta(hours=1)),
+            equals={name: blank.get(line[name], [line[name]]) for name in names},
+        )
+        rows = sample.rows("usage", where).frame
+        assert len(rows) == line["requests"]
+        assert sum(rows["cost_usd"].dropna(), Decimal(0)) == line["cost_usd"]
 
 
 def test_shares_of_the_causes_of_a_spike_add_up_to_one(week: Report) -> None:
