@@ -16,7 +16,7 @@ from runbook_lib import money
 from runbook_lib.analysis import bridge
 from runbook_lib.analysis.material import FAILED, Material, each
 from runbook_lib.analysis.oddities import LOOP_FACTOR, LOOP_PER_MINUTE, same_model
-from runbook_lib.analysis.pairing import Paired, given_up, pair_up
+from runbook_lib.analysis.pairing import Paired, covered, given_up, pair_up
 from runbook_lib.analysis.priced import Weights
 from runbook_lib.clock import Window
 
@@ -68,7 +68,11 @@ class Lost:
 
 
 def lost_money(
-    material: Material, *, weights: Weights | None = None, within: Window | None = None
+    material: Material,
+    *,
+    weights: Weights | None = None,
+    within: Window | None = None,
+    logs: pd.DataFrame | None = None,
 ) -> Lost:
     """Look through a window for money that bought nothing, or more than was asked.
 
@@ -77,6 +81,8 @@ def lost_money(
         weights: Model → kind of token → price in any one unit, for what another model would have
             cost; a model that is missing has no bound.
         within: The span that is asked; what lies around it only helps to judge. None for all.
+        logs: Attempts by key, as `pairing.covered` takes them: a row from before the log of its key
+            began is in no line.
 
     Returns:
         The table and the rows behind it. Without a call log nothing can be lost that is known of:
@@ -87,7 +93,7 @@ def lost_money(
     loops = _loop_minutes(material)
     paired = pair_up(material)
     tagged = _tagged(material, paired, loops)
-    attempts, rows = _inside(tagged, within), _inside(_unlogged(material, paired), within)
+    attempts, rows = _inside(tagged, within), _inside(_unlogged(material, paired, logs), within)
     known = _Known(
         material=material, weights=weights or {}, loops=loops, costs=tagged["billed_usd"].to_dict()
     )
@@ -311,12 +317,12 @@ def _ratio(
 # Usage rows that no log explains ------------------------------------------------------------------
 
 
-def _unlogged(material: Material, paired: Paired) -> pd.DataFrame:
+def _unlogged(material: Material, paired: Paired, logs: pd.DataFrame | None) -> pd.DataFrame:
     """The usage rows of logged keys that no attempt goes with, each with its kind."""
     frame = material.rows
     joined = frame.index.isin(paired.rows)
     logged = frame[joined]
-    mine = frame[~joined & frame["key_name"].isin(logged["key_name"])]
+    mine = frame[~joined & frame["key_name"].isin(logged["key_name"]) & covered(frame, logs)]
     made = mine.copy()
     strange = pd.Series(data=False, index=mine.index)
     for name in ("ip_address", "user_agent"):

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from runbook_lib.analysis.joins import WINDOW_S
-from runbook_lib.analysis.material import Material, each
+from runbook_lib.analysis.material import Material, each, seconds
 
 BY_ID, BY_TIME = "id", f"window ±{WINDOW_S:.0f} s"
 
@@ -22,6 +22,9 @@ FEWEST = 5
 
 WIDEST_SKEW_S = 900.0
 """Seconds that two clocks may differ and still be put right."""
+
+EDGE_S = 120.0
+"""Seconds beside a log in which a row still counts as of its time: clocks differ."""
 
 TOKENS = ("input_tokens", "output_tokens")
 
@@ -70,6 +73,29 @@ def pair_up(material: Material) -> Paired:
     for one, other in _by_time(left, shifted):
         place[one], how[one] = other, BY_TIME
     return Paired(place=place, how=how, skew_s=skew)
+
+
+def covered(rows: pd.DataFrame, logs: pd.DataFrame | None) -> "pd.Series[bool]":
+    """Tell which usage rows are of a time from which the log of their key is held.
+
+    A log says nothing of what was billed before it began, or after all of it ends.
+
+    Args:
+        rows: Usage rows with `key_name` and `start` and `end` (s since 1970).
+        logs: Attempts by key: `key_name`, `first_ts`, `last_ts` (aware UTC); None where every row
+            counts as covered.
+
+    Returns:
+        A flag a row; False for a key that no log has.
+    """
+    if logs is None:
+        return pd.Series(data=True, index=rows.index)
+    if logs.empty:
+        return pd.Series(data=False, index=rows.index)
+    first = seconds(logs.groupby("key_name")["first_ts"].min())
+    last = float(seconds(logs["last_ts"]).max())
+    since = rows["key_name"].map(first).astype(float)
+    return (rows["end"] >= since - EDGE_S) & (rows["start"] <= last + EDGE_S)
 
 
 def given_up(rows: pd.DataFrame, material: Material, skew_s: float) -> "pd.Series[bool]":

@@ -8,7 +8,7 @@ import numpy as np
 
 from runbook_lib import money
 from runbook_lib.analysis.material import FAILED
-from runbook_lib.analysis.pairing import BY_TIME, Paired
+from runbook_lib.analysis.pairing import BY_TIME, Paired, covered
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from runbook_lib.clock import Window
 
 COLUMNS = (
-    *("side", "key_name", "rows", "by_time", "failed", "without_id"),
+    *("side", "key_name", "rows", "by_time", "failed", "without_id", "outside_log"),
     *("cost_usd", "low_usd", "high_usd"),
 )
+
+_COUNTS = ("by_time", "failed", "without_id", "outside_log", "open")
 
 
 def dearest(rolled: "pd.DataFrame") -> dict[str, Decimal]:
@@ -44,6 +46,7 @@ def counted(
     window: "Window",
     *,
     only: Mapping[str, str] | None = None,
+    logs: "pd.DataFrame | None" = None,
 ) -> "pd.DataFrame":
     """Count rows and attempts of a window by where they are known.
 
@@ -52,12 +55,14 @@ def counted(
         paired: Which row belongs to which attempt.
         window: Rows that end in it count, and attempts without a row that start in it.
         only: Column (`key_name`, `model`) → the one name that counts; None for all.
+        logs: Attempts by key, as `pairing.covered` takes them.
 
     Returns:
         One row a side and key: `side` ("both", "usage", "calls"), `key_name` (the
         attempt's where the row does not know it, as after the key was deleted), `rows`, `by_time`
         (of them, put together by time), `failed` (attempts), `without_id` (rows no id can join),
-        `open` (attempts that may have been billed for all that is known), `cost_usd` (Decimal USD;
+        `outside_log` (rows of a time or key that no log covers), `open` (attempts that may have
+        been billed for all that is known), `cost_usd` (Decimal USD;
         None for attempts without a row).
     """
     import pandas as pd
@@ -74,6 +79,7 @@ def counted(
         by_time=theirs["how"] == BY_TIME,
         failed=theirs["failed"] == True,  # noqa: E712 - unknown where there is no attempt
         without_id=rows["join_id"].isna(),
+        outside_log=theirs["how"].isna() & ~covered(rows, logs),
         open=False,
     )
     alone = _inside(attempts[paired.place < 0], window)
@@ -83,19 +89,20 @@ def counted(
         side="calls",
         by_time=False,
         without_id=nameless,
+        outside_log=False,
         open=(alone["outcome"] != "refused") & (nameless | idless),
         cost_usd=None,
     )
     for name, value in (only or {}).items():
         rows, alone = rows[rows[name] == value], alone[alone[name] == value]
-    names = ["side", "key_name", "by_time", "failed", "without_id", "open", "cost_usd"]
+    names = ["side", "key_name", *_COUNTS, "cost_usd"]
     made = [
         (side, key if isinstance(key, str) else None, len(part), *_sums(part))
         for (side, key), part in pd.concat([rows[names], alone[names]]).groupby(
             ["side", "key_name"], dropna=False, sort=True
         )
     ]
-    columns = ["side", "key_name", "rows", "by_time", "failed", "without_id", "open", "cost_usd"]
+    columns = ["side", "key_name", "rows", *_COUNTS, "cost_usd"]
     return pd.DataFrame(made, columns=columns)
 
 
@@ -104,7 +111,7 @@ def _inside(frame: "pd.DataFrame", window: "Window") -> "pd.DataFrame":
 
 
 def _sums(part: "pd.DataFrame") -> tuple[Any, ...]:
-    counts = (int(part[name].sum()) for name in ("by_time", "failed", "without_id", "open"))
+    counts = (int(part[name].sum()) for name in _COUNTS)
     costs = [usd for usd in part["cost_usd"] if isinstance(usd, Decimal)]
     return (*counts, None if part["side"].iloc[0] == "calls" else money.total(costs))
 
@@ -130,6 +137,7 @@ def bounded(sides: "pd.DataFrame", dearest: Mapping[str, Decimal]) -> "pd.DataFr
     made = sides.copy()
     if "open" not in made.columns:
         made["by_time"] = 0
+        made["outside_log"] = pd.array([pd.NA] * len(made), dtype="Int64")
         made["open"] = _open(made)
     lines = made.to_dict("records")
     open_ones = {_name(row): int(row["open"]) for row in lines if row["side"] == "calls"}

@@ -89,14 +89,16 @@ def _worked(spent: Spent) -> Worked:
 def _losses(spent: Spent, weights: priced.Weights) -> lost.Lost | None:
     if spent.material is None:
         return None
-    losses = lost.lost_money(spent.material, weights=weights, within=spent.window)
+    losses = lost.lost_money(spent.material, weights=weights, within=spent.window, logs=spent.logs)
     return replace(losses, table=spent.mine(losses.table))
 
 
 def _sides(spent: Spent, losses: lost.Lost | None) -> pd.DataFrame:
     """Usage against logs: row by row where that can be, else as the store counts it."""
     if spent.material is not None and losses is not None:
-        table = sides.counted(spent.material, losses.paired, spent.window, only=spent.equals)
+        table = sides.counted(
+            spent.material, losses.paired, spent.window, only=spent.equals, logs=spent.logs
+        )
     else:
         table = spent.sides
     return sides.bounded(table, sides.dearest(spent.rolled))

@@ -40,6 +40,7 @@ class Spent:
         sides: Usage against logs by key, as `reconcile_by` gives it; empty, and not used, where
             there is *material*.
         material: Attempts and rows of the window; None where there is no log, or too much.
+        logs: All attempts held, by `key_name`, with `first_ts` and `last_ts`.
         strip: Hours of the key with the dearest spike, with its band; empty for none.
         keys, ledger: The optional tables.
         month: How the month of `now` ends, over all keys; None where a filter is set.
@@ -70,6 +71,7 @@ class Spent:
     left_out_usd: Decimal | None
     sides: pd.DataFrame
     material: Material | None
+    logs: pd.DataFrame
     strip: pd.DataFrame
     keys: pd.DataFrame
     ledger: pd.DataFrame

@@ -98,6 +98,8 @@ def _whole(sides: pd.DataFrame, both: pd.DataFrame) -> Finding:
     told = f"{joined:,} of {rows:,} usage rows have their attempt in a log: "
     told += f"{money.usd(usd)} of {money.usd(all_usd)}"
     told += f", at most {money.usd(usd + unsure)}" if unsure else ""
+    outside = int(billed["outside_log"].fillna(0).sum())
+    told += f"; {outside:,} others are of times or keys that no log covers" if outside else ""
     told += f"; {by_time:,} were put together by time, as they have no id" if by_time else ""
     return Finding(
         rule="billed-not-logged",

@@ -212,6 +212,7 @@ def _asked(
         left_out_usd=rows.left_out_usd,
         sides=sides,
         material=material,
+        logs=store.roll_up("calls", ["key_name"]),
         keys=store.table("keys"),
         ledger=store.table("ledger"),
         month=None if equals else _month(store, span, now, timezone),

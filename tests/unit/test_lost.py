@@ -11,6 +11,8 @@ import pytest
 from made_material import attempt, billed, material
 
 from runbook_lib.analysis.lost import KINDS, Lost, lost_money
+from runbook_lib.analysis.pairing import pair_up
+from runbook_lib.analysis.sides import counted
 from runbook_lib.clock import Window
 from runbook_lib.runbooks.incidents import around_all
 from runbook_lib.store import Store
@@ -79,6 +81,31 @@ def test_rows_from_where_nobody_logs_are_not_the_clients_own() -> None:
     kinds = found.table.set_index("kind")["rows"].to_dict()
     assert kinds == {"unlogged_use": 1, "client_timeout": 1, "not_explained": 1}
     assert line(found, "not_explained")["lost_low_usd"] == 0
+
+
+@pytest.mark.parametrize(
+    ("second", "kinds"),
+    [
+        pytest.param(-3600, {}, id="before the log began"),
+        pytest.param(-30, {"unlogged_use": 1}, id="as it began"),
+        pytest.param(600, {"unlogged_use": 1}, id="while another service logs on"),
+        pytest.param(3600, {}, id="after all of it ended"),
+    ],
+)
+def test_who_is_a_stranger_is_known_only_while_there_is_a_log(
+    second: float, kinds: dict[str, int]
+) -> None:
+    """A log that was begun on Tuesday says nothing of Monday: no leak, no missing log."""
+    call, row = answered(0, 1)
+    other = attempt(900, key_name="prod-batch")
+    row |= {"ip_address": "203.0.113.1"}
+    stranger = billed(second, request_id="client:y", ip_address="192.0.2.9")
+    held = material([call, other], [row, stranger])
+    logs = held.calls.groupby("key_name")["ts"].agg(first_ts="min", last_ts="max").reset_index()
+    found = lost_money(held, logs=logs).table
+    assert found.set_index("kind")["rows"].to_dict() == kinds
+    sides = counted(held, pair_up(held), held.window, logs=logs).set_index("side")
+    assert sides.loc["usage", "outside_log"] == (not kinds)
 
 
 def test_a_refusal_sent_again_costs_attempts_and_no_money() -> None:
