@@ -22,6 +22,15 @@ def render(item: object) -> dict[str, Any]:
         part: the content of `findings.json`, the `next_steps`, and `files`: the exhibits as CSV and
         the attachments, by file name.
     """
+    made = _made(item)
+    if "text/html" in made:
+        # JupyterLab sets what stands between two dollar signs as a formula, save here.
+        made["text/html"] = f'<div class="mathjax_ignore tex2jax_ignore">{made["text/html"]}</div>'
+    return made
+
+
+def _made(item: object) -> dict[str, Any]:
+    """Make every form of an item, as `render` gives it."""
     from runbook_lib.report import answer, card, exhibit, words
 
     if isinstance(item, findings.Report):

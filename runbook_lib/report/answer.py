@@ -78,7 +78,7 @@ def _facts(report: findings.Report) -> list[tuple[str, str]]:
     verdict = report.verdict
     cause = "" if verdict.cause in words.ANSWERS else verdict.cause or "several"
     told = [("Cause", cause), ("Code", verdict.code or "")]
-    side = "" if verdict.cause == "success" else words.domain(verdict.domain)
+    side = words.side(verdict.cause, verdict.domain)
     told += [("Must act", side), *report.summary]
     return [(label, markup.text(value)) for label, value in told if value]
 
@@ -131,20 +131,27 @@ def _sorted(items: Sequence[Finding]) -> list[Finding]:
     )
 
 
-def _act(item: findings.NextStep | None, told: dict[str, str]) -> str:
-    """Write what to do about a finding; an act that stands already is not written again."""
+def _act(item: findings.NextStep | None, told: dict[str, tuple[str, str]]) -> str:
+    """Write what to do about a finding; an act that stands already is not written again.
+
+    Args:
+        item: The act.
+        told: Acts that stand already: where they are to be found, and where they are done.
+    """
     if item is None:
         return tables.ABSENT
-    known = told.setdefault(item.text, "")
-    if known:
-        return known
-    told[item.text] = "As above."
-    return step(item)
+    if item.text not in told:
+        told[item.text] = ("As above.", item.where)
+        return step(item)
+    order, where = told[item.text]
+    elsewhere = f" <strong>Where:</strong> {markup.text(item.where)}."
+    return order + (elsewhere if item.where not in ("", where) else "")
 
 
 def _table(caption: str, items: Sequence[Finding], zone: ZoneInfo, report: findings.Report) -> str:
     names = ("How bad", "What", "What to do")
-    told = {first.text: "As in the verdict."} if (first := _first(report)) else {}
+    first = _first(report)
+    told = {first.text: ("As in the verdict.", first.where)} if first else {}
     rows = []
     for item in items:
         title = item.title if item.title != report.verdict.title else words.THE_VERDICT
@@ -173,10 +180,14 @@ def _what(item: Finding, title: str, zone: ZoneInfo) -> str:
 
 
 def _measured(item: Finding) -> str:
-    def told(value: object) -> str:
-        return tables.shown(value, "usd" if item.unit == "USD" else "", ZoneInfo("UTC")).told
+    money_of, _, span = item.unit.partition(" ")
+    in_usd = money_of == "USD"
 
-    unit = "" if item.unit in ("", "USD") else f" {item.unit}"
+    def told(value: object) -> str:
+        return tables.shown(value, "usd" if in_usd else "", ZoneInfo("UTC")).told
+
+    unit = span if in_usd else item.unit
+    unit = f" {unit}" if unit else ""
     expected = f" (expected {told(item.expected)})" if item.expected is not None else ""
     return f"{told(item.value)}{unit}{expected}"
 

@@ -1,4 +1,4 @@
-"""Rows as CSV for programs and spreadsheets: exact, in UTC, and with no live formula.
+"""Rows as CSV for programs and spreadsheets: exact money, times in UTC, and no live formula.
 
 A text that a spreadsheet would run as a formula gets an apostrophe in front (OWASP ASVS 1.2.10,
 CWE-1236); numbers are left as they are.
@@ -6,6 +6,7 @@ CWE-1236); numbers are left as they are.
 
 import csv
 import io
+import math
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ from runbook_lib.report.tables import absent
 if TYPE_CHECKING:
     import pandas as pd
 
+DIGITS = 6
+"""Digits of a number that is no amount and no count."""
+
 _LIVE = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "＝", "＋", "－", "＠")
 
 
@@ -25,8 +29,15 @@ def harmless(text: str) -> str:
     return f"'{told}" if text.startswith(_LIVE) or text.lstrip().startswith(_LIVE) else told
 
 
+def measured(number: float) -> float:
+    """Round a share or a measure to six digits, more where its whole part has more."""
+    if not math.isfinite(number) or number == 0:
+        return number
+    return round(number, max(0, DIGITS - 1 - math.floor(math.log10(abs(number)))))
+
+
 def value(item: Any) -> str:
-    """Write one value: amounts exactly, times in UTC, nothing for unknown."""
+    """Write one value: amounts exactly, other numbers readably, times in UTC, else nothing."""
     if absent(item):
         return ""
     if hasattr(item, "item") and not isinstance(item, datetime):
@@ -36,7 +47,7 @@ def value(item: Any) -> str:
     if isinstance(item, Decimal):
         return money.plain(item)
     if isinstance(item, int | float):
-        return repr(item)
+        return repr(item if isinstance(item, int) else measured(item))
     if isinstance(item, datetime) and item.utcoffset() is not None:
         return clock.stamp(item)
     if isinstance(item, list | tuple | set):

@@ -4,7 +4,17 @@ from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
 from runbook_lib import clock, findings, money, redact
-from runbook_lib.report import caps, figures, heat, markup, minutes, spend, tables, timeline
+from runbook_lib.report import (
+    caps,
+    columns,
+    figures,
+    heat,
+    markup,
+    minutes,
+    spend,
+    tables,
+    timeline,
+)
 
 Drawer = Callable[..., figures.Picture]
 
@@ -24,20 +34,28 @@ CHARTS: dict[str, Drawer] = {
 """How each chart is drawn: frame and zone in, picture out."""
 
 
-def counted(item: findings.Exhibit) -> str:
-    """Say in one sentence which rows are not shown; empty when all are."""
+def counted(item: findings.Exhibit, *, folded: int = 0) -> str:
+    """Say in one sentence which rows are not shown; empty when all are.
+
+    Args:
+        item: The exhibit.
+        folded: Rows that can be folded out under those that are shown.
+    """
     rows, told = len(item.frame), []
     held = [str(name) for name in tables.filled(item.frame).columns]
-    chosen = {name for spec in item.columns for name in spec.split("+")}
-    if len(held) < len(item.frame.columns):
+    programs = columns.FOR_PROGRAMS.intersection(map(str, item.frame.columns))
+    chosen = {name for spec in columns.chosen(item) for name in spec.split("+")}
+    if len(held) < len(item.frame.columns) - len(programs):
         told.append("Columns without a value are left out.")
-    if chosen and not set(held) <= chosen:
+    if programs or (chosen and not set(held) <= chosen):
         told.append(f"A run writes more columns to {item.name}.csv.")
-    if rows > tables.MOST_SHOWN:
+    if rows > tables.MOST_SHOWN + folded:
         told.append(
-            f"{tables.MOST_SHOWN} of {rows:,} rows are shown; a run writes all of them to "
+            f"{tables.MOST_SHOWN + folded} of {rows:,} rows are shown; a run writes all of them to "
             f"{item.name}.csv."
         )
+    elif rows > tables.MOST_SHOWN:
+        told.append(f"A run writes all {rows:,} rows to {item.name}.csv.")
     if item.left_out:
         worth = f" ({money.usd(item.left_out_usd)})" if item.left_out_usd is not None else ""
         told.append(f"{item.left_out:,} more rows{worth} did not fit and are only counted.")
@@ -53,10 +71,24 @@ def html(item: findings.Exhibit) -> tuple[str, str]:
         told = f"{item.title}: none."
         empty = markup.paragraph(f"<em>{markup.text(told)}</em>")
         return empty + _note(item.note), redact.safe(told)
-    laid_out = tables.columns(item.frame, zone, chosen=item.columns)
-    note = _note(" ".join(part for part in (item.note, counted(item)) if part))
+    chosen = columns.chosen(item)
+    laid_out = tables.columns(item.frame, zone, chosen=chosen)
+    more, count = _more(item, zone)
+    note = _note(" ".join(part for part in (item.note, counted(item, folded=count)) if part))
     table, title = tables.rows(laid_out, item.title), redact.safe(item.title)
-    return f"{table}{note}", f"{title}\n{tables.plain(laid_out)}"
+    return f"{table}{more}{note}", f"{title}\n{tables.plain(laid_out)}"
+
+
+def _more(item: findings.Exhibit, zone: ZoneInfo) -> tuple[str, int]:
+    """Fold the next rows of a table away; gives how many they are."""
+    count = min(len(item.frame) - tables.MOST_SHOWN, tables.MOST_FOLDED)
+    if count <= 0:
+        return "", 0
+    laid_out = tables.columns(
+        item.frame, zone, chosen=columns.chosen(item), first=tables.MOST_SHOWN, most=count
+    )
+    summary = f"The next {count} rows" if count > 1 else "One more row"
+    return markup.details(summary, tables.rows(laid_out, f"{item.title}, continued")), count
 
 
 def _note(told: str) -> str:
@@ -65,7 +97,7 @@ def _note(told: str) -> str:
 
 def _charted(item: findings.Exhibit, zone: ZoneInfo) -> tuple[str, str]:
     picture = CHARTS[item.chart](item.frame, zone, title=item.title)
-    laid_out = tables.columns(item.frame, zone, chosen=item.columns)
+    laid_out = tables.columns(item.frame, zone, chosen=columns.chosen(item))
     table = tables.rows(laid_out, item.title) + _note(counted(item))
     behind = markup.details(f"The rows behind it ({len(item.frame):,})", table)
     told = redact.visible(redact.secrets(picture.words))

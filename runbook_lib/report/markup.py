@@ -102,10 +102,18 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
     return f'<div style="{style}">{cells}</div>' if cells else ""
 
 
-def cell(inner: str, *, right: bool = False, title: str = "", nowrap: bool = False) -> str:
+def cell(
+    inner: str,
+    *,
+    right: bool = False,
+    title: str = "",
+    nowrap: bool = False,
+    wide: bool = False,
+) -> str:
     """Make one cell of a table of ready HTML; *title* is shown when pointed at."""
     style = f"{_CELL};text-align:{'right' if right else 'left'}"
     style += ";white-space:nowrap" if nowrap or right else ""
+    style += ";min-width:220px" if wide else ""
     hint = f' title="{text(title)}"' if title else ""
     return f'<td style="{style}"{hint}>{inner}</td>'
 

@@ -8,16 +8,23 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from runbook_lib import clock, money, redact
+from runbook_lib.report import columns as names_of
 from runbook_lib.report import markup, words
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_SHOWN = 25
-"""Rows of a table that are shown; all of them are in the CSV."""
+MOST_SHOWN = 15
+"""Rows of a table that are shown at once; all of them are in the CSV."""
+
+MOST_FOLDED = 50
+"""Rows behind them that can be folded out."""
 
 WIDE = 8
 """Columns from which on empty ones are left out."""
+
+MOST_DECIMALS = 4
+"""Decimals of an amount without a unit that are shown."""
 
 MOST_TEXT = 160
 """Characters of one text that are shown."""
@@ -25,7 +32,8 @@ MOST_TEXT = 160
 ABSENT = "–"
 """Stands for what is unknown."""
 
-_UNITS = {"usd": "USD", "cny": "CNY", "ms": "ms", "s": "s", "hours": "h", "minutes": "min"}
+LONG = 40
+"""Characters from which on a text gets a column of some width."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +47,7 @@ class Shown:
         right: Lined up at the right, as numbers are.
         tail: Its last word stays on the line of the one before.
         code: An id, set in even letters.
+        whole: Stays on one line, as a date does.
     """
 
     told: str
@@ -47,6 +56,7 @@ class Shown:
     right: bool = False
     tail: bool = False
     code: bool = False
+    whole: bool = False
 
     @property
     def inner(self) -> str:
@@ -62,7 +72,8 @@ class Shown:
 
     def cell(self, *, right: bool) -> str:
         """Make the cell of a table."""
-        return markup.cell(self.inner, right=right, title=self.exact)
+        wide = len(self.told) >= LONG and not self.code
+        return markup.cell(self.inner, right=right, title=self.exact, nowrap=self.whole, wide=wide)
 
     @property
     def plain(self) -> str:
@@ -80,15 +91,6 @@ def absent(value: Any) -> bool:
         return True
 
 
-def label(name: str) -> str:
-    """Write the name of a column for people: `duration_ms` is "Duration (ms)"."""
-    name = "time" if name == "ts" else name
-    stem, _, unit = name.rpartition("_")
-    told = f"{stem} ({_UNITS[unit]})" if stem and unit in _UNITS else name
-    told = told.replace("_", " ").strip() or "value"
-    return told[0].upper() + told[1:]
-
-
 def instant(value: datetime, zone: ZoneInfo) -> Shown:
     """Show an instant in the reporting zone, and in UTC under it where that differs."""
     local, utc = value.astimezone(zone), value.astimezone(UTC)
@@ -102,19 +104,32 @@ def instant(value: datetime, zone: ZoneInfo) -> Shown:
 
 
 def _amount(value: Decimal, name: str) -> Shown:
-    if name.endswith("usd"):
-        return Shown(told=money.usd(value), exact=f"{money.plain(value)} USD", right=True)
-    return Shown(told=money.plain(value), right=True)
+    exact = money.plain(value)
+    if names_of.is_money(name):
+        return Shown(told=money.usd(value), exact=f"{exact} USD", right=True)
+    if len(exact.partition(".")[2]) <= MOST_DECIMALS:
+        return Shown(told=exact, right=True)
+    return Shown(told=money.usd(value).replace("$", ""), exact=exact, right=True)
 
 
 def _number(value: float, name: str) -> Shown:
-    if name.endswith(("share", "rate", "odds")) and 0 <= value <= 1:
-        return Shown(told=words.share(value), exact=repr(value), right=True)
     if isinstance(value, int):
         plain = name.endswith(("status", "row", "row_number", "year"))
         return Shown(told=str(value) if plain else f"{value:,}", right=True)
-    digits = 0 if abs(value) >= 100 or value.is_integer() else 1 if abs(value) >= 10 else 2
-    return Shown(told=f"{value:,.{digits}f}", exact=repr(value), right=True)
+    if names_of.is_share(name):
+        return Shown(told=words.share(value), exact=repr(value), right=True)
+    if names_of.is_money(name):
+        usd = money.usd(Decimal(repr(round(value, 8))))
+        return Shown(told=usd, exact=f"{value!r} USD", right=True)
+    return Shown(told=_readable(value), exact=repr(value), right=True)
+
+
+def _readable(value: float) -> str:
+    """Write a number with as many digits as people read; a small one keeps two."""
+    size = abs(value)
+    if 0 < size < 0.1:
+        return f"{value:.2g}" if size >= 0.0001 else f"{value:.1e}"
+    return f"{value:,.{0 if size >= 100 or value.is_integer() else 1 if size >= 10 else 2}f}"
 
 
 def _text(value: object, name: str) -> Shown:
@@ -142,7 +157,9 @@ def shown(value: Any, name: str, zone: ZoneInfo) -> Shown:
         return _number(value, name)
     if isinstance(value, datetime) and value.utcoffset() is not None:
         return instant(value, zone)
-    return _text(value.isoformat() if isinstance(value, date) else value, name)
+    if isinstance(value, date):
+        return Shown(told=value.isoformat(), whole=True)
+    return _text(value, name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,14 +176,20 @@ class Column:
 
 
 def columns(
-    frame: "pd.DataFrame", zone: ZoneInfo, *, chosen: Sequence[str] = (), most: int = MOST_SHOWN
+    frame: "pd.DataFrame",
+    zone: ZoneInfo,
+    *,
+    chosen: Sequence[str] = (),
+    first: int = 0,
+    most: int = MOST_SHOWN,
 ) -> list[Column]:
-    """Lay out the first rows of a frame.
+    """Lay out some rows of a frame.
 
     Args:
         frame: Any frame; its index is not shown.
         zone: Zone its times are shown in.
         chosen: Columns, with "+" between those of one cell; empty for all.
+        first: Number of the first row shown.
         most: Rows shown.
 
     Returns:
@@ -178,20 +201,21 @@ def columns(
     groups = [[place] for place in range(len(names))]
     if chosen:
         groups = [[names.index(n) for n in spec.split("+") if n in names] for spec in chosen]
-    return [_column(held, group, zone, most) for group in groups if group]
+    part = held.iloc[first : first + most]
+    return [_column(part, group, zone) for group in groups if group]
 
 
-def _column(frame: "pd.DataFrame", places: list[int], zone: ZoneInfo, most: int) -> Column:
+def _column(frame: "pd.DataFrame", places: list[int], zone: ZoneInfo) -> Column:
     names = [str(frame.columns[place]) for place in places]
     values = [
-        [shown(value, name, zone) for value in frame.iloc[:most, place]]
+        [shown(value, names_of.measure(name, frame), zone) for value in frame.iloc[:, place]]
         for place, name in zip(places, names, strict=True)
     ]
     cells = [
         [item for item in cell if item.told != ABSENT] or [*cell[:1]]
         for cell in map(list, zip(*values, strict=True))
     ]
-    heads = [label(name) for name in names]
+    heads = [names_of.head(name) for name in names]
     return Column(head=", ".join([heads[0], *(_lower(head) for head in heads[1:])]), cells=cells)
 
 
@@ -200,17 +224,19 @@ def _lower(head: str) -> str:
 
 
 def filled(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Leave out the columns that hold no value, where a frame is wide.
+    """Leave out the columns for programs and, where a frame is wide, those without a value.
 
     Args:
         frame: Any frame.
 
     Returns:
-        The frame, all its rows; itself when it has at most `WIDE` columns.
+        The frame, all its rows; nothing is left out for want of a value when it has at most
+        `WIDE` columns or no rows.
     """
-    if len(frame.columns) <= WIDE or frame.empty:
-        return frame
-    held = [not all(map(absent, frame.iloc[:, at])) for at in range(len(frame.columns))]
+    held = [str(name) not in names_of.FOR_PROGRAMS for name in frame.columns]
+    if len(frame.columns) > WIDE and not frame.empty:
+        filled = [not all(map(absent, frame.iloc[:, at])) for at in range(len(held))]
+        held = [keep and some for keep, some in zip(held, filled, strict=True)]
     return frame.loc[:, held]
 
 
@@ -236,7 +262,10 @@ def _cell(items: Sequence[Shown], *, right: bool) -> str:
     if not others:
         return first.cell(right=right)
     below = "".join(f"<br>{markup.muted(item.inner)}" for item in others)
-    return markup.cell(first.inner + below, right=right, title=first.exact)
+    wide = max(len(item.told) for item in items) >= LONG and not any(item.code for item in items)
+    return markup.cell(
+        first.inner + below, right=right, title=first.exact, nowrap=first.whole, wide=wide
+    )
 
 
 def plain(laid_out: Sequence[Column]) -> str:

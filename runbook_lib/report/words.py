@@ -124,6 +124,13 @@ def domain(name: str | None) -> str:
     return DOMAINS.get(name or "", name or "undecided")
 
 
+def side(cause: str | None, name: str | None) -> str:
+    """Tell whose side must act; empty where no side has to, or the answer is about no failure."""
+    if cause == "success" or (cause in ANSWERS and name is None):
+        return ""
+    return domain(name)
+
+
 def share(value: float | None) -> str:
     """Write a share for people: "97.0 %", "unknown" where it could not be measured."""
     return "unknown" if value is None else f"{value * 100:.1f} %"
@@ -145,8 +152,8 @@ def lines(report: Mapping[str, Any], *, most: int = 6) -> list[str]:
     told.append(" ".join(retry(verdict["cause"], verdict["retry"])))
     cause = " ".join(part for part in (verdict["cause"], verdict["code"]) if part)
     why = "" if verdict["cause"] in ANSWERS else f"Cause: {cause or 'several'}. "
-    if verdict["cause"] != "success":
-        told.append(f"{why}Must act: {domain(verdict['domain'])}.")
+    if who := side(verdict["cause"], verdict["domain"]):
+        told.append(f"{why}Must act: {who}.")
     told += _finding_lines(report["findings"], most, verdict["title"])
     told += [f"Not whole: {reason}" for reason in coverage["partial"]]
     step = first_step(report)

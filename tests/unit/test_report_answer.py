@@ -125,7 +125,8 @@ def test_money_times_and_unknowns_in_a_table() -> None:
     assert "2026-11-24 13:43:02 CST" in text
     assert "05:43:02 UTC" in text
     assert "2026-11-24T05:43:02.000000Z" in titles
-    assert "25 of 40 rows are shown; a run writes all of them to joined_rows.csv." in text
+    assert "The next 25 rows" in text
+    assert "A run writes all 40 rows to joined_rows.csv." in text
     assert "12 more rows ($0.030) did not fit" in text
 
 
