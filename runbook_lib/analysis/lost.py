@@ -321,15 +321,13 @@ def _unlogged(material: Material, paired: Paired, logs: pd.DataFrame | None) -> 
     """The usage rows of logged keys that no attempt goes with, each with its kind."""
     frame = material.rows
     joined = frame.index.isin(paired.rows)
-    logged = frame[joined]
-    mine = frame[~joined & frame["key_name"].isin(logged["key_name"]) & covered(frame, logs)]
+    owner = pd.Series(list(zip(frame["account"], frame["key_name"], strict=True)), frame.index)
+    mine = frame[~joined & owner.isin(owner[joined]) & covered(frame, logs)]
     made = mine.copy()
     strange = pd.Series(data=False, index=mine.index)
     for name in ("ip_address", "user_agent"):
-        known = set(zip(logged["key_name"], logged[name], strict=True))
-        pairs = zip(mine["key_name"], mine[name], strict=True)
-        unknown = [isinstance(pair[1], str) and pair not in known for pair in pairs]
-        strange |= np.array(unknown, dtype=bool)
+        pairs = pd.Series(list(zip(owner, frame[name], strict=True)), frame.index)
+        strange |= mine[name].notna() & ~pairs[mine.index].isin(pairs[joined])
     own = ~strange & given_up(mine, material, paired.skew_s)
     made["kind"] = np.select([strange, own], ["unlogged_use", "client_timeout"], "not_explained")
     return made

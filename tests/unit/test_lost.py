@@ -108,6 +108,14 @@ def test_who_is_a_stranger_is_known_only_while_there_is_a_log(
     assert sides.loc["usage", "outside_log"] == (not kinds)
 
 
+def test_a_key_of_another_account_is_no_stranger() -> None:
+    """Two accounts may both have a key of this name; only one of them is logged."""
+    call, row = answered(0, 1)
+    row |= {"ip_address": "203.0.113.1"}
+    theirs = billed(20, request_id="client:y", ip_address="192.0.2.9", account="partner")
+    assert lost_money(material([call], [row, theirs])).table.empty
+
+
 def test_a_refusal_sent_again_costs_attempts_and_no_money() -> None:
     """Refused requests cost nothing; the table still counts what was wasted."""
     calls = [attempt(n, 429, call_id="a", retry="never", client_request_id=None) for n in range(3)]
