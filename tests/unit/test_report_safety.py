@@ -35,6 +35,12 @@ def test_no_value_is_live_in_an_output(text: str) -> None:
         assert live_nodes.live(output["text/html"]) == []
 
 
+def test_dollars_are_no_formula() -> None:
+    """JupyterLab sets "$0.49 a day, $17.00 a month" as a formula, save in elements of this class."""
+    for output in _outputs(made_report.hostile("from $1 to $2")):
+        assert output["text/html"].startswith('<div class="mathjax_ignore tex2jax_ignore">')
+
+
 @pytest.mark.parametrize("text", LIVE)
 def test_no_control_or_hidden_character_reaches_people(text: str) -> None:
     """A terminal must not be steered, and text must not read in another order than it is."""
