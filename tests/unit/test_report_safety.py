@@ -36,7 +36,7 @@ def test_no_value_is_live_in_an_output(text: str) -> None:
 
 
 def test_dollars_are_no_formula() -> None:
-    """JupyterLab sets "$0.49 a day, $17.00 a month" as a formula, save in elements of this class."""
+    """JupyterLab sets what is between two dollar signs as a formula, save in this class."""
     for output in _outputs(made_report.hostile("from $1 to $2")):
         assert output["text/html"].startswith('<div class="mathjax_ignore tex2jax_ignore">')
 
