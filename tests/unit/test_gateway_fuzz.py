@@ -5,7 +5,6 @@ A failure of the sandbox itself would be a 500 in plain text, or a connection wi
 
 import gzip
 import json
-import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from gateway_kit import BODIES, CHAT, GEMINI, MESSAGES, RESPONSES, Running, running
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from long_kit import EXAMPLES
 
 from runbook_lib import sources
 
@@ -44,7 +44,6 @@ WORDS = (
     *("json_schema", "json_object", "application/json", "object", "array", "string", "base64", "#"),
     *("tool_result", "function_call_output", "high", "\x00", "\ud800", "=1+1", 'a",b\n', "é" * 70),
 )
-LONG = int(os.environ.get("RUNBOOK_EXAMPLES", "2000"))
 QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
@@ -104,7 +103,7 @@ def any_body(body: object, run: Running) -> None:
 
 slice_ = settings(max_examples=8, deadline=None, suppress_health_check=QUIET)
 at_length = settings(
-    max_examples=LONG,
+    max_examples=EXAMPLES,
     deadline=None,
     suppress_health_check=QUIET,
     phases=(Phase.explicit, Phase.generate, Phase.shrink),

@@ -14,6 +14,7 @@ from runbook_lib import money
 from runbook_lib.errors import RunbookError
 from runbook_lib.sources import usage_export, usage_mixed, usage_rows, usage_sql
 from runbook_lib.sources.intake import Intake, Source
+from tests.unit.long_kit import EXAMPLES
 from tests.unit.test_usage_export import FAMILIES, OLD
 from tests.unit.usage_kit import ROW, rows
 
@@ -247,7 +248,7 @@ def test_reading_only_the_odd_records_one_by_one_gives_the_same(content: str) ->
 
 
 @pytest.mark.long
-@settings(max_examples=3000)
+@settings(max_examples=EXAMPLES // 2)
 @given(mostly_plain())
 def test_the_mixed_way_in_the_long_run(content: str) -> None:
     """The same, many times."""
@@ -308,7 +309,7 @@ def test_one_odd_cell_does_not_slow_a_whole_export(
 
 
 @pytest.mark.long
-@settings(max_examples=5000)
+@settings(max_examples=EXAMPLES)
 @given(exports())
 def test_no_row_is_lost_in_the_long_run(export: tuple[str, int]) -> None:
     """The same, many times."""
@@ -316,7 +317,7 @@ def test_no_row_is_lost_in_the_long_run(export: tuple[str, int]) -> None:
 
 
 @pytest.mark.long
-@settings(max_examples=5000)
+@settings(max_examples=EXAMPLES)
 @given(damaged())
 def test_damaged_exports_in_the_long_run(content: bytes) -> None:
     """The same, many times."""
