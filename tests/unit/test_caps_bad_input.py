@@ -93,6 +93,7 @@ def test_a_history_that_carries_nothing_is_refused_with_its_reason(
     assert [(item.subject.key_name, item.status) for item in told] == [("new", Status.UNKNOWN)]
 
 
+@pytest.mark.long
 def test_a_store_of_one_day_has_no_forecast_at_all(tmp_path: Path) -> None:
     """The verdict says so instead of a number."""
     report = clean(size_caps(store_of(tmp_path, {"k": [4.0]}), now=NOW.isoformat()))
@@ -123,7 +124,9 @@ def test_rows_that_cost_nothing_are_no_history(tmp_path: Path) -> None:
             id="first-used-two-days-ago",
             marks=pytest.mark.long,
         ),
-        pytest.param([1e-7] * 50, lambda cap: cap == Decimal("0.01"), id="dust"),
+        pytest.param(
+            [1e-7] * 50, lambda cap: cap == Decimal("0.01"), id="dust", marks=pytest.mark.long
+        ),
     ],
 )
 def test_odd_days_give_a_cap_one_can_type(
@@ -135,6 +138,7 @@ def test_odd_days_give_a_cap_one_can_type(
     assert check(cell(report, "caps", key_name="k", window="1d")["cap_usd"])
 
 
+@pytest.mark.long
 def test_a_key_that_appears_yesterday_is_told_apart(tmp_path: Path) -> None:
     """The other keys are sized as ever; it has a reason."""
     store = store_of(tmp_path, {"fresh": [0.0] * 49 + [3.0], "old": steady()})
@@ -222,6 +226,7 @@ def test_caps_above_the_balance_are_told(tmp_path: Path) -> None:
     assert ends.next_step.who == "finance"
 
 
+@pytest.mark.long
 def test_a_balance_below_0_is_used_up(tmp_path: Path) -> None:
     """Debt is no ratio: the clock is at its end, and nothing is divided by it."""
     report = clean(size_caps(store_of(tmp_path, {"k": steady()}), now=NOW.isoformat(), balance=0.0))
@@ -289,6 +294,7 @@ def test_usage_without_a_key_name_is_told_in_dollars(tmp_path: Path) -> None:
     assert cell(report, "month_end")["to_date_usd"] == 29
 
 
+@pytest.mark.long
 def test_names_that_look_like_markup_stay_text(tmp_path: Path) -> None:
     """A key may be called anything; the page and the CSV must not run it."""
     name = "<script>alert(1)<b>"
