@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from runbook_lib import money, redact
+from runbook_lib import money
 from runbook_lib.report import figures
 from runbook_lib.report.spend import SHADES, dollars
 
@@ -34,23 +34,15 @@ def fan(frame: "pd.DataFrame", _zone: ZoneInfo, *, title: str) -> figures.Pictur
     """
     past = frame[frame["spent_usd"].notna()].tail(30)
     future = frame[frame["p50_usd"].notna()]
-    with figures.drawing(8.2, 3.4) as figure:
-        axes = figure.subplots()
+    with figures.drawing(figures.WIDE, 4.6) as figure:
+        left, right = figure.subplots(2, 1)
         spent = past["spent_usd"].astype(float)
-        axes.bar(_numbers(past["day"]), spent, color=figures.COLOURS["good"], label="a day, spent")
-        if len(future):
-            days = _numbers(future["day"])
-            lengths = [at - days[0] + 1 for at in days]
-            mean = [float(v) / n for v, n in zip(future["p50_usd"], lengths, strict=True)]
-            low = [float(v) / n for v, n in zip(future["p10_usd"], lengths, strict=True)]
-            high = [float(v) / n for v, n in zip(future["p90_usd"], lengths, strict=True)]
-            axes.fill_between(days, low, high, color="#F3D9B1", label="a day to come, p10 to p90")
-            axes.plot(days, mean, color=figures.COLOURS["bad"], marker="o", ms=4, label="p50")
-        _dates(axes)
-        dollars(axes)
-        axes.legend(loc="upper left", frameon=False, fontsize=9, ncols=3)
-        axes.margins(y=0.2)
-        axes.set_title(redact.safe(title, limit=90))
+        left.bar(_numbers(past["day"]), spent, color=figures.COLOURS["good"])
+        left.set_ylabel("spent, a day")
+        _dates(left, most=6)
+        dollars(left)
+        figures.title(left, title)
+        _to_come(right, future)
         said = "; ".join(
             f"to {row['day']}: {money.usd(row['p50_usd'])} "
             f"({money.usd(row['p10_usd'])} to {money.usd(row['p90_usd'])})"
@@ -58,6 +50,27 @@ def fan(frame: "pd.DataFrame", _zone: ZoneInfo, *, title: str) -> figures.Pictur
         )
         told = f"{title}. Totals to come, p50 (p10 to p90): {said or 'none can be told'}."
         return figures.Picture(png=figures.png(figure), words=told, caption=told)
+
+
+def _to_come(axes: "Axes", future: "pd.DataFrame") -> None:
+    """Draw what adds up from today on, with its spread."""
+    axes.set_ylabel("to come, in all")
+    if future.empty:
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, "no forecast", ha="center", va="center", transform=axes.transAxes)
+        return
+    ends = _numbers(future["day"])
+    days = [ends[0] - 1, *ends]
+    low, mid, high = (
+        [0.0, *future[name].astype(float)] for name in ("p10_usd", "p50_usd", "p90_usd")
+    )
+    axes.fill_between(days, low, high, color="#F3D9B1", label="p10 to p90")
+    axes.plot(days, mid, color=figures.COLOURS["bad"], marker="o", ms=4, label="p50")
+    axes.legend(loc="upper left", frameon=False, fontsize=9, ncols=2)
+    axes.margins(y=0.2)
+    axes.set_ylim(bottom=0)
+    _dates(axes, most=6)
+    dollars(axes)
 
 
 def month(
@@ -154,7 +167,7 @@ def _dates(axes: "Axes", most: int = 9) -> None:
     form = "%d %b" if high - low < 300 else "%b %Y"
 
     def told(value: float, _: object) -> str:
-        return f"{date.fromordinal(round(value)):{form}}".lstrip("0") if value > 0 else ""
+        return f"{date.fromordinal(round(value)):{form}}".lstrip("0") if value >= 1 else ""
 
     axes.xaxis.set_major_locator(MaxNLocator(most, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(told))
@@ -172,33 +185,36 @@ def curves(frame: "pd.DataFrame", _zone: ZoneInfo, *, title: str) -> figures.Pic
         The picture; its words give the proposed caps.
     """
     names = list(dict.fromkeys(frame["key_name"]))[:MOST_KEYS]
-    with figures.drawing(8.2, 4.1) as figure:
-        left, right = figure.subplots(1, 2)
+    with figures.drawing(figures.WIDE, 6.0) as figure:
+        left, right = figure.subplots(2, 1)
         for place, name in enumerate(names):
             own = frame[frame["key_name"] == name]
             tone, caps = SHADES[place % len(SHADES)], own["cap_usd"].astype(float)
-            label = redact.safe(name, limit=22)
+            label = figures.short(name, 20)
             left.plot(caps, 100 * own["odds"].astype(float), color=tone, label=label)
-            right.plot(caps, own["loop_median_usd"].astype(float), color=tone)
+            burnt = own["loop_median_usd"].astype(float)
+            right.plot(caps, burnt.where(burnt > 0), color=tone)  # nothing has no place on a log
             at = own[own["sized"].astype(bool)]
             left.scatter(at["cap_usd"].astype(float), 100 * at["odds"].astype(float), color=tone)
-            right.scatter(
-                at["cap_usd"].astype(float), at["loop_median_usd"].astype(float), color=tone
-            )
+            burnt = at["loop_median_usd"].astype(float)
+            right.scatter(at["cap_usd"].astype(float), burnt.where(burnt > 0), color=tone)
         for axes, label in ((left, "odds of a trip in a day, %"), (right, "cost of a loop, USD")):
+            axes.set_xlim(float(frame["cap_usd"].min()) * 0.8, float(frame["cap_usd"].max()) * 1.2)
             axes.set_xscale("log")
             _amounts(axes.xaxis)
             axes.set_xlabel("cap of a day, USD")
             axes.set_ylabel(label)
             axes.grid(color="#E3E3E3", linewidth=0.7)
-        if names:
+        if (frame["loop_median_usd"].dropna() > 0).any():
             right.set_yscale("log")
             _amounts(right.yaxis)
-            figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8.5)
-        figure.suptitle(redact.safe(title, limit=90), x=0.01, ha="left", size=11)
+        if names:
+            figure.legend(loc="outside lower left", ncols=3, frameon=False, fontsize=9)
+        figures.title(left, title)
         said = _proposed(frame)
         told = f"{title}. Proposed, marked by a dot: {said or 'none'}."
-        return figures.Picture(png=figures.png(figure), words=told, caption=told)
+        caption = f"{title}; a dot is the proposed cap." if said else told
+        return figures.Picture(png=figures.png(figure), words=told, caption=caption)
 
 
 def _amounts(axis: Any) -> None:
@@ -230,7 +246,7 @@ def runway(frame: "pd.DataFrame", _zone: ZoneInfo, *, title: str) -> figures.Pic
     """
     rows = [row for row in frame.to_dict("records") if row["runs_out_early"] is not None]
     shown = rows[:MOST_CLOCKS]
-    with figures.drawing(8.2, 1.2 + 0.3 * max(2, len(shown))) as figure:
+    with figures.drawing(figures.WIDE, 1.2 + 0.3 * max(2, len(shown))) as figure:
         axes = figure.subplots()
         for place, row in enumerate(shown):
             early = float(row["runs_out_early"].toordinal())
@@ -242,10 +258,10 @@ def runway(frame: "pd.DataFrame", _zone: ZoneInfo, *, title: str) -> figures.Pic
             axes.scatter(early, place, color=figures.COLOURS["bad"], marker="D", s=30, zorder=3)
         axes.set_yticks(range(len(shown)), [_limit(row) for row in shown], size=9)
         axes.set_ylim(max(1, len(shown)) - 0.5, -0.5)
-        _dates(axes)
+        _dates(axes, most=5)
         axes.grid(axis="x", color="#E3E3E3", linewidth=0.7)
         axes.set_xlabel("used up: diamond at p90, dot at p50")
-        axes.set_title(redact.safe(title, limit=90))
+        figures.title(axes, title)
         said = "; ".join(
             f"{_limit(row)}: {row['runs_out_early']} at p90, {row['runs_out_on'] or 'open'} at p50"
             for row in shown
@@ -256,5 +272,8 @@ def runway(frame: "pd.DataFrame", _zone: ZoneInfo, *, title: str) -> figures.Pic
 
 
 def _limit(row: dict[Any, Any]) -> str:
-    parts = (row["key_name"], row["what"], row["window"])
-    return redact.safe(" ".join(str(part) for part in parts if part), limit=40)
+    """Name a limit shortly: whose it is, then what; an environment's budget by its name."""
+    who = row["key_name"] or row.get("account") or row.get("environment") or ""
+    what = "" if row["what"] in ("key cap", "window") else row["what"]
+    parts = (figures.short(who, 18) if who else "", what, row["window"])
+    return " ".join(str(part) for part in parts if part)

@@ -79,6 +79,15 @@ def title(axes: "Axes", text: str) -> None:
     axes.set_title("\n".join(textwrap.wrap(redact.safe(text, limit=180), _LINE)))
 
 
+def short(name: object, most: int) -> str:
+    """Shorten a name in its middle: names often differ at their ends only."""
+    told = redact.safe(name)
+    if len(told) <= most:
+        return told
+    tail = most // 2 - 1
+    return f"{told[: most - tail - 1]}…{told[-tail:]}"
+
+
 def png(figure: "Figure") -> bytes:
     """Draw a figure: the same bytes for the same figure."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -86,13 +86,13 @@ def picture(frame: "pd.DataFrame", _zone: ZoneInfo, *, title: str) -> figures.Pi
     columns = [
         (kind, span) for kind in ("whole", "stream") for span in _DURATIONS if (kind, span) in held
     ]
-    with figures.drawing(8.2, 1.3 + _ROW * max(3, len(cases))) as figure:
+    with figures.drawing(figures.WIDE, 1.3 + _ROW * max(3, len(cases))) as figure:
         axes = figure.subplots()
         for down, case in enumerate(cases):
             for across, place in enumerate(columns):
                 _draw(axes, found.get((case, place)), across, down)
         _frame(axes, cases, columns)
-        axes.set_title(redact.safe(title, limit=90), pad=34)
+        axes.set_title(redact.safe(title, limit=64), pad=34)
         _legend(axes)
         caption, _, failed = words(frame).partition(" Errors in")
         said = f"{title}. {caption}"
@@ -115,7 +115,7 @@ def _draw(axes: "Axes", field: _Field | None, across: int, down: int) -> None:
             down,
             f"{mark}{count}",
             color=_LETTERS[field.verdict],
-            size=8,
+            size=9,
             ha="center",
             va="center_baseline",
         )
@@ -124,9 +124,9 @@ def _draw(axes: "Axes", field: _Field | None, across: int, down: int) -> None:
 def _frame(axes: "Axes", cases: list[str], columns: list[tuple[str, str]]) -> None:
     axes.set_xlim(-0.5, max(1, len(columns)) - 0.5)
     axes.set_ylim(max(1, len(cases)) - 0.5, -0.5)
-    axes.set_yticks(range(len(cases)), [redact.safe(case, limit=40) for case in cases], size=8.5)
+    axes.set_yticks(range(len(cases)), [redact.safe(case, limit=30) for case in cases], size=9)
     names = [f"{kind}\n{span or 'alone'}" for kind, span in columns]
-    axes.set_xticks(range(len(columns)), names, size=8.5)
+    axes.set_xticks(range(len(columns)), names, size=9)
     axes.tick_params(length=0, labeltop=True, labelbottom=False)
     for spine in axes.spines.values():
         spine.set_visible(False)

@@ -38,7 +38,7 @@ def stacked(frame: "pd.DataFrame", _zone: ZoneInfo, *, title: str) -> figures.Pi
     sums = frame.groupby(by)["cost_usd"].sum().astype(float).sort_values(ascending=False)
     names = [*(name for name in sums.index if name != _OTHER), *_there(_OTHER, sums.index)]
     totals = frame.groupby("day_local")["cost_usd"].sum()
-    with figures.drawing(8.2, 3.8) as figure:
+    with figures.drawing(figures.WIDE, 4.2) as figure:
         axes = figure.subplots()
         bottom = dict.fromkeys(days, 0.0)
         for place, name in enumerate(names):
@@ -50,7 +50,7 @@ def stacked(frame: "pd.DataFrame", _zone: ZoneInfo, *, title: str) -> figures.Pi
                 bottom=[bottom[day] for day in days],
                 color=SHADES[place % len(SHADES)],
                 hatch=_HATCHES[place // len(SHADES) % len(_HATCHES)],
-                label=redact.safe(name, limit=28),
+                label=figures.short(name, 20),
                 linewidth=0.4,
                 edgecolor="white",
             )
@@ -58,9 +58,9 @@ def stacked(frame: "pd.DataFrame", _zone: ZoneInfo, *, title: str) -> figures.Pi
                 bottom[day] += height
         _days(axes, days)
         dollars(axes)
-        axes.set_title(redact.safe(title, limit=90))
+        figures.title(axes, title)
         if names:
-            axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8.5)
+            figure.legend(loc="outside lower left", frameon=False, fontsize=9, ncols=3)
         said = "; ".join(f"{day} {money.usd(totals[day])}" for day in days)
         told = f"{title}. {said or 'Nothing was spent'}."
         return figures.Picture(png=figures.png(figure), words=told, caption=_caption(title, totals))
@@ -79,7 +79,7 @@ def _caption(title: str, totals: "pd.Series") -> str:
 
 
 def _days(axes: "Axes", days: Sequence[str]) -> None:
-    step = max(1, len(days) // 12)
+    step = max(1, -(-len(days) // 8))
     places = range(0, len(days), step)
     axes.set_xticks(list(places), [days[place][5:] for place in places], size=9)
     axes.set_xlim(-0.6, max(1, len(days)) - 0.4)
@@ -109,35 +109,62 @@ def waterfall(frame: "pd.DataFrame", _zone: ZoneInfo, *, title: str) -> figures.
         The picture; its words give every step.
     """
     rows = frame.to_dict("records")
-    with figures.drawing(8.2, 3.6) as figure:
+    floor = _floor(rows)
+    with figures.drawing(figures.WIDE, 3.6) as figure:
         axes = figure.subplots()
         level = 0.0
         for place, row in enumerate(rows):
-            size = float(row["usd"])
-            base = 0.0 if row["total"] else level
-            tone = "none" if row["total"] else "bad" if size > 0 else "good"
-            axes.bar(place, size, bottom=base, color=figures.COLOURS[tone], width=0.62)
-            level = base + size
-            sign = "" if row["total"] or size < 0 else "+"
-            top = max(base, level)
-            axes.annotate(
-                f"{sign}{money.usd(row['usd'])}",
-                (place, top),
-                xytext=(0, 3),
-                textcoords="offset points",
-                ha="center",
-                size=9,
-            )
+            base, level = level, level + float(row["usd"])
+            if row["total"]:
+                base, level = floor, float(row["usd"])
+            _step(axes, row, place, base, level)
             if place + 1 < len(rows):
                 axes.plot([place + 0.31, place + 0.69], [level, level], color="#666666", lw=0.8)
-        axes.set_xticks(range(len(rows)), [redact.safe(row["step"], limit=18) for row in rows])
+        names = ["\n".join(redact.safe(row["step"], limit=18).split()) for row in rows]
+        axes.set_xticks(range(len(rows)), names, size=9)
         axes.margins(y=0.14)
-        axes.axhline(0, color="#666666", lw=0.8)
+        axes.axhline(floor, color="#666666", lw=0.8)
         dollars(axes)
-        axes.set_title(redact.safe(title, limit=90))
-        said = "; ".join(f"{row['step']} {money.usd(row['usd'])}" for row in rows)
+        figures.title(axes, title)
+        if floor:
+            low, high = axes.get_ylim()
+            axes.set_ylim(floor, high + (low - floor))
+            axes.set_ylabel(f"axis starts at {money.usd(Decimal(str(round(floor, 6))))}", size=9)
+        said = "; ".join(f"{row['step']} {_signed(row)}" for row in rows)
         told = f"{title}: {said}."
         return figures.Picture(png=figures.png(figure), words=told, caption=told)
+
+
+def _floor(rows: Sequence[dict[Any, Any]]) -> float:
+    """Where the axis starts: 0, or nearer to the steps where they would be too thin to see."""
+    levels, level = [], 0.0
+    for row in rows:
+        level = float(row["usd"]) if row["total"] else level + float(row["usd"])
+        levels.append(level)
+    low, high = min(levels, default=0.0), max(levels, default=0.0)
+    if low <= 0 or high - low > 0.4 * low:
+        return 0.0
+    unit = float(Decimal(10) ** Decimal(str(high - low or low)).adjusted())
+    return max(0.0, (low - 0.6 * (high - low)) // unit * unit)
+
+
+def _signed(row: dict[Any, Any]) -> str:
+    sign = "" if row["total"] or row["usd"] < 0 else "+"
+    return f"{sign}{money.usd(row['usd'])}"
+
+
+def _step(axes: "Axes", row: dict[Any, Any], place: int, base: float, level: float) -> None:
+    """Draw one bar of a waterfall with its amount over it."""
+    tone = "none" if row["total"] else "bad" if level > base else "good"
+    axes.bar(place, level - base, bottom=base, color=figures.COLOURS[tone], width=0.62)
+    axes.annotate(
+        _signed(row),
+        (place, max(base, level)),
+        xytext=(0, 3),
+        textcoords="offset points",
+        ha="center",
+        size=9,
+    )
 
 
 def weekly(frame: "pd.DataFrame", _zone: ZoneInfo, *, title: str) -> figures.Picture:
@@ -153,15 +180,17 @@ def weekly(frame: "pd.DataFrame", _zone: ZoneInfo, *, title: str) -> figures.Pic
     days = list(dict.fromkeys(frame["weekday"]))
     held = frame.assign(usd=frame["cost_usd"].astype(float))
     table = held.pivot(index="weekday", columns="hour", values="usd").reindex(days)
-    with figures.drawing(8.2, 2.9) as figure:
+    darkest = _usual_most(held["usd"])
+    with figures.drawing(figures.WIDE, 2.9) as figure:
         axes = figure.subplots()
-        shown = axes.imshow(table.to_numpy(), aspect="auto", cmap="cividis_r", vmin=0)
+        shown = axes.imshow(table.to_numpy(), aspect="auto", cmap="Blues", vmin=0, vmax=darkest)
         axes.set_yticks(range(len(days)), days)
-        axes.set_xticks(range(0, 24, 2), [f"{hour:02d}" for hour in range(0, 24, 2)])
+        axes.set_xticks(range(0, 24, 3), [f"{hour:02d}" for hour in range(0, 24, 3)])
         axes.set_xlabel("hour of the local clock")
-        bar = figure.colorbar(shown, ax=axes, pad=0.01)
+        above = "max" if float(held["usd"].max()) > darkest else "neither"
+        bar = figure.colorbar(shown, ax=axes, pad=0.02, extend=above)
         bar.set_label("USD an hour")
-        axes.set_title(redact.safe(title, limit=90))
+        figures.title(axes, title)
         order = held.sort_values("usd", ascending=False, kind="stable").head(3)
         most = ", ".join(
             f"{row['weekday']} {row['hour']:02d}:00 ({money.usd(row['cost_usd'])})"
@@ -173,6 +202,14 @@ def weekly(frame: "pd.DataFrame", _zone: ZoneInfo, *, title: str) -> figures.Pic
         share = f" The weekend has {100 * weekend / whole:.0f} % of it." if whole > 0 else ""
         told = f"{title}. Dearest hours: {most or 'none'}.{share}"
         return figures.Picture(png=figures.png(figure), words=told, caption=told)
+
+
+def _usual_most(usd: "pd.Series") -> float:
+    """The darkest colour: few hours far above all others do not make the rest look the same."""
+    spent = usd[usd > 0]
+    if spent.empty:
+        return 1.0
+    return float(min(spent.max(), 1.5 * spent.quantile(0.95)))
 
 
 def strip(frame: "pd.DataFrame", zone: ZoneInfo, *, title: str) -> figures.Picture:
@@ -189,7 +226,7 @@ def strip(frame: "pd.DataFrame", zone: ZoneInfo, *, title: str) -> figures.Pictu
     """
     cost = frame["observed_usd"].astype(float)
     hit = frame[frame["mark"] != ""]
-    with figures.drawing(8.2, 3.2) as figure:
+    with figures.drawing(figures.WIDE, 3.0) as figure:
         axes = figure.subplots()
         axes.fill_between(
             frame["hour"],
@@ -209,11 +246,11 @@ def strip(frame: "pd.DataFrame", zone: ZoneInfo, *, title: str) -> figures.Pictu
             label="unlike its past",
         )
         top = max(1e-9, float(cost.max()) if len(cost) else 0.0)
-        axes.set_ylim(0, top * 1.15)
+        axes.set_ylim(0, top * 1.25)
         _clock(axes, zone)
         axes.legend(loc="upper left", frameon=False, fontsize=9, ncols=2)
         dollars(axes)
-        axes.set_title(redact.safe(title, limit=90))
+        figures.title(axes, title)
         marked = [
             f"{clock.clock_time(row['hour'], zone, seconds=False)} {money.usd(row['observed_usd'])}"
             for row in hit.head(12).to_dict("records")
@@ -229,7 +266,7 @@ def _clock(axes: "Axes", zone: ZoneInfo) -> None:
     from matplotlib import dates
 
     untyped: Any = dates
-    ticks = untyped.AutoDateLocator(tz=zone, minticks=4, maxticks=9)
+    ticks = untyped.AutoDateLocator(tz=zone, minticks=3, maxticks=7)
     axes.xaxis.set_major_locator(ticks)
     axes.xaxis.set_major_formatter(untyped.ConciseDateFormatter(ticks, tz=zone))
 
@@ -253,7 +290,7 @@ def sizes(frame: "pd.DataFrame", _zone: ZoneInfo, *, title: str) -> figures.Pict
         [100 * value / sum(values) if sum(values) else 0.0 for value in values]
         for values in (counts, spent)
     ]
-    with figures.drawing(8.2, 3.4) as figure:
+    with figures.drawing(figures.WIDE, 1.2 + 0.32 * max(3, len(rows))) as figure:
         axes = figure.subplots()
         for shift, (label, tone, values) in zip(
             (-0.2, 0.2),
@@ -261,13 +298,15 @@ def sizes(frame: "pd.DataFrame", _zone: ZoneInfo, *, title: str) -> figures.Pict
             strict=True,
         ):
             places = [place + shift for place in range(len(rows))]
-            axes.bar(places, values, width=0.38, color=figures.COLOURS[tone], label=f"% of {label}")
-        axes.set_xticks(range(len(rows)), names, rotation=35, ha="right", size=8.5)
-        axes.set_ylabel("share, %")
-        axes.grid(axis="y", color="#E3E3E3", linewidth=0.7)
+            tint = figures.COLOURS[tone]
+            axes.barh(places, values, height=0.38, color=tint, label=f"% of {label}")
+        axes.set_yticks(range(len(rows)), names, size=9)
+        axes.set_ylim(max(1, len(rows)) - 0.4, -0.6)
+        axes.set_xlabel("share, %")
+        axes.grid(axis="x", color="#E3E3E3", linewidth=0.7)
         axes.set_axisbelow(True)
-        axes.legend(frameon=False, fontsize=9)
-        axes.set_title(redact.safe(title, limit=90))
+        figure.legend(loc="outside lower right", frameon=False, fontsize=9, ncols=2)
+        figures.title(axes, title)
         said = "; ".join(
             f"{name}: {count:,} requests, {money.usd(row['cost_usd'])}"
             for name, count, row in zip(names, counts, rows, strict=True)

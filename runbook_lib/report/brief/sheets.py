@@ -262,9 +262,9 @@ def _typed(facts: Facts, lines: Sequence[typed.Line]) -> str:
 def _line(line: typed.Line, *, mixed: bool) -> str:
     codes = typed.currencies(list(line.cells.values()))
     names = [line.key_name, line.environment, *([" or ".join(codes)] if mixed else [])]
+    shown = [(name, figures.short(name, typed.MOST_NAME)) for name in names]
     first = "".join(
-        f'<td class="n" title="{_told(name)}">{markup.text(typed.short(name))}</td>'
-        for name in names
+        f'<td class="n" title="{_told(name)}">{markup.text(told)}</td>' for name, told in shown
     )
     if line.reason:
         span = 3 * len(typed.WINDOWS)

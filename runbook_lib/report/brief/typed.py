@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from runbook_lib import money, redact
+from runbook_lib import money
 from runbook_lib.report import words
 from runbook_lib.report.brief.facts import Row
 
@@ -64,12 +64,6 @@ def _line(name: str, cells: dict[str, Row]) -> Line:
         cells=cells,
         reason=str(first.get("note") or "no history") if empty else "",
     )
-
-
-def short(name: str) -> str:
-    """Shorten a name in its middle: names often differ at their ends only."""
-    told = redact.safe(name)
-    return told if len(told) <= MOST_NAME else f"{told[: MOST_NAME - 10]}…{told[-9:]}"
 
 
 def number(amount: object) -> str:
