@@ -236,6 +236,35 @@ def test_the_held_week_keeps_the_promise() -> None:
     assert frame["kept"].all()
 
 
+def test_a_broken_promise_is_told() -> None:
+    """Where all keys spend five times as much since a week, yesterday's odds are worth nothing."""
+    days = {f"k{place}": steady(seed=place) for place in range(20)}
+    grown = {name: [*line[:-7], *(5 * usd for usd in line[-7:])] for name, line in days.items()}
+    assert not any("were promised" in gap for gap in size_caps(material(days)).gaps)
+    told = [gap for gap in size_caps(material(grown)).gaps if "were promised" in gap]
+    assert told
+    assert told[0].startswith("5h caps of the last week tripped 100 of 100 times")
+
+
+def test_a_key_with_a_successor_is_told() -> None:
+    """A number for a key that is to be deleted is the second thing to know."""
+    old = {**key("old", "prod"), "replaced_by": "new"}
+    (row,) = rows(size_caps(material({"old": steady()}, keys=[old])), "to_type", window="1d")
+    assert "replaced by new" in row["note"]
+
+
+def test_the_budget_is_that_of_the_local_month() -> None:
+    """At 17:00 UTC of the 30th it is December in Shanghai."""
+    at = datetime(2026, 11, 30, 17, tzinfo=UTC)
+    budget = [
+        {"environment": None, "key_name": None, "month": month, "amount": amount, "currency": "USD"}
+        for month, amount in (("2026-11", Decimal(100)), ("2026-12", Decimal(900)))
+    ]
+    for zone, amount in (("UTC", 100), ("Asia/Shanghai", 900)):
+        parts = size_caps(material({"k": steady()}, budget=budget, timezone=zone, now=at))
+        assert rows(parts, "whole", environment="(all)")[0]["budget_usd"] == amount
+
+
 def test_the_unfinished_day_is_no_history() -> None:
     """At noon half of today is missing: it must not pass for a cheap day."""
     whole = material({"k": steady(10)})

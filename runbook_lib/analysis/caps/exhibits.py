@@ -135,7 +135,9 @@ def to_type_table(
                     "used_usd": used,
                     "odds": _odds(one, window),
                     "review_on": review,
-                    "note": note + _lower_bound(window, now) + _event(window, one, events),
+                    "note": "".join(
+                        [note, _lower_bound(window, now), _event(window, one, events), _gone(one)]
+                    ),
                 }
             )
     return objects(rows)
@@ -159,6 +161,12 @@ def _number(
     if tier is None:
         return None, f"{one.reason}; give its environment and the budget"
     return tier, f"starting point of its environment: {one.reason}"
+
+
+def _gone(one: Sized) -> str:
+    """Say that a key has a successor."""
+    name = one.entry.replaced_by
+    return f"; replaced by {name}: delete it once nobody uses it" if name else ""
 
 
 def _event(window: str, one: Sized, events: pd.DataFrame) -> str:

@@ -39,8 +39,8 @@ class CapMaterial:
         hourly: Usage by hour and key: `account`, `key_name`, `hour_local` (text) or `bucket`
             (aware UTC), `cost_usd`; `requests` and `max_cost_usd` (dearest single call) where
             known.
-        keys: The inventory: `account`, `key_name`, `environment`, `owner`, `cap_amount`,
-            `cap_currency`, `cap_window`, `created_at`, `expires_at`.
+        keys: The inventory: `account`, `key_name`, `environment`, `owner`, `replaced_by`,
+            `cap_amount`, `cap_currency`, `cap_window`, `created_at`, `expires_at`.
         key_state: Live answers: `account`, `key_name`, `asked_at`, `window`, `limit_usd`,
             `used_usd`, `reset_at`, `balance_usd`, `cost_usd`.
         ledger: `ts`, `kind`, `amount`, `currency`, `balance`.

@@ -26,11 +26,13 @@ class Entry:
     Attributes:
         environment: As `environment_of` gives it; empty for unknown.
         owner: Who answers for it; empty for unknown.
+        replaced_by: Name of the key that took its place; empty for none.
         file, row: Its first row in the inventory; row 0 for none.
     """
 
     environment: str = ""
     owner: str = ""
+    replaced_by: str = ""
     file: str = "keys"
     row: int = 0
 
@@ -181,6 +183,7 @@ def entries(material: CapMaterial, refs: Refs) -> dict[Ref, Entry]:
         found[ref] = Entry(
             environment=before.environment or environment_of(row.get("environment")),
             owner=before.owner or text_of(row.get("owner")).strip(),
+            replaced_by=before.replaced_by or text_of(row.get("replaced_by")).strip(),
             file=before.file if before.row else file_of(row, "keys"),
             row=before.row or row_of(row),
         )

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from runbook_lib import money
 from runbook_lib.analysis.caps import against, ends
-from runbook_lib.analysis.caps.backtest import tried
+from runbook_lib.analysis.caps.backtest import ALL, summed, tried
 from runbook_lib.analysis.caps.balance import Balance, balances, unread
 from runbook_lib.analysis.caps.clocks import limits_of, timed
 from runbook_lib.analysis.caps.effect import effect_table
@@ -254,7 +254,18 @@ def _gaps(work: Worked) -> list[str]:
     end: datetime | None = material.data_end
     if end is not None and material.now - end > STALE:
         found.append(f"the usage ends {(material.now - end).days} days before now")
-    return [*found, *_currencies(work), *_unplanned(material)]
+    return [*found, *_broken(work), *_currencies(work), *_unplanned(material)]
+
+
+def _broken(work: Worked) -> list[str]:
+    """Say where more windows tripped than were promised: the odds are not to be relied on there."""
+    return [
+        f"{row['window']} caps of the {row['held_back']} tripped {100 * row['tripped']:.0f} of 100 "
+        f"times where {100 * row['promised']:.0f} were promised: spend has changed, so the odds "
+        "are too low"
+        for row in summed(work.tests).to_dict("records")
+        if not row["kept"] and row["window"] != ALL
+    ]
 
 
 def _currencies(work: Worked) -> list[str]:

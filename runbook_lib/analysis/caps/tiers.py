@@ -8,6 +8,7 @@ import pandas as pd
 from runbook_lib import money
 from runbook_lib.analysis.caps.balance import Balance
 from runbook_lib.analysis.caps.frames import objects
+from runbook_lib.analysis.caps.grid import day_of
 from runbook_lib.analysis.caps.material import CapMaterial, to_type
 from runbook_lib.analysis.caps.refs import Ref, environment_of
 from runbook_lib.analysis.caps.sized import Sized
@@ -73,7 +74,7 @@ def budget_usd(material: CapMaterial, environment: str = "") -> Decimal | None:
     """Give the month's budget in USD: the parameter, or the sum of `budget` rows of the month.
 
     Args:
-        material: Reads `monthly_budget`, `budget`, `now`.
+        material: Reads `monthly_budget`, `budget`, `now`, `timezone`.
         environment: Only the rows of one environment; empty for all.
 
     Returns:
@@ -84,7 +85,8 @@ def budget_usd(material: CapMaterial, environment: str = "") -> Decimal | None:
     rows = material.budget
     if environment and len(rows):
         rows = rows[[environment_of(name) == environment for name in rows["environment"]]]
-    return budget_of(rows, f"{material.now:%Y-%m}", material.usd)
+    month = day_of(material.now, material.timezone)
+    return budget_of(rows, f"{month:%Y-%m}", material.usd)
 
 
 def set_month(caps: Sequence[Standing]) -> dict[Ref, Decimal]:
