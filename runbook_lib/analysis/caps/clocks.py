@@ -14,7 +14,7 @@ from runbook_lib.analysis.caps.balance import Balance
 from runbook_lib.analysis.caps.frames import objects
 from runbook_lib.analysis.caps.grid import Held, day_of
 from runbook_lib.analysis.caps.material import CapMaterial, amount_of, to_type
-from runbook_lib.analysis.caps.outlook import SUM_HALF, Outlook, look_at, outlooks
+from runbook_lib.analysis.caps.outlook import Outlook, look_at, outlooks, sum_half
 from runbook_lib.analysis.caps.planned import planned_factor
 from runbook_lib.analysis.caps.refs import Ref
 from runbook_lib.analysis.caps.sized import Sized
@@ -65,7 +65,7 @@ def together(material: CapMaterial, held: Held, mine: NDArray[np.bool_]) -> dict
         weights = np.nansum(held.usd[:, -30:], axis=1) * mine
         share = weights.sum()
         factor = np.array([float((parts * weights).sum() / share) if share > 0 else 1.0])
-        made[window] = outlooks(look_at(line, days), factor=factor, own_half=SUM_HALF)[0]
+        made[window] = outlooks(look_at(line, days), factor=factor, own_half=sum_half(days))[0]
     return made
 
 

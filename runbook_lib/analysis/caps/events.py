@@ -12,7 +12,7 @@ from runbook_lib.analysis.caps.clocks import act_by
 from runbook_lib.analysis.caps.frames import objects
 from runbook_lib.analysis.caps.grid import Held, day_of
 from runbook_lib.analysis.caps.material import CapMaterial, amount_of, text_of, to_type
-from runbook_lib.analysis.caps.outlook import SUM_HALF, Outlook, look_at, outlooks
+from runbook_lib.analysis.caps.outlook import Outlook, look_at, outlooks, sum_half
 from runbook_lib.analysis.caps.planned import MOST, meeting, usable
 from runbook_lib.analysis.caps.sized import Sized
 
@@ -95,4 +95,4 @@ def _outlook(held: Held, days: int, one: Sized | None, *, factor: float = 1.0) -
     if known.any(axis=0).sum() < 2:
         return None
     line = np.where(known.any(axis=0), np.nansum(held.usd, axis=0), np.nan)[None]
-    return outlooks(look_at(line, days), own_half=SUM_HALF)[0]
+    return outlooks(look_at(line, days), own_half=sum_half(days))[0]

@@ -11,7 +11,7 @@ from runbook_lib import clock, money
 from runbook_lib.analysis.caps.grid import LONGEST
 from runbook_lib.analysis.caps.level import Floats
 from runbook_lib.analysis.caps.material import amount_of
-from runbook_lib.analysis.caps.outlook import SUM_HALF, Outlook, look_at, outlooks
+from runbook_lib.analysis.caps.outlook import Outlook, look_at, outlooks, sum_half
 from runbook_lib.analysis.caps.single import from_first_use
 from runbook_lib.errors import ParameterError
 
@@ -136,7 +136,7 @@ def _views(usd: Floats, left: int) -> list[Outlook]:
     """The outlook of each number of coming days up to the month's end; empty for no history."""
     if (~np.isnan(usd)).sum() < 2:
         return []
-    return [outlooks(look_at(usd, days), own_half=SUM_HALF)[0] for days in range(1, left + 1)]
+    return [outlooks(look_at(usd, days), own_half=sum_half(days))[0] for days in range(1, left + 1)]
 
 
 def _reason(usd: Floats) -> str:

@@ -23,10 +23,17 @@ PRIOR_WEIGHT = 100.0
 CLUSTER = 2.0
 """Periods of one account that count as one: they rise and fall together."""
 
-OWN_HALF, SUM_HALF = 20.0, 10.0
-"""Own periods beyond those from which on the own past counts half: a key's, a sum of many keys'.
+OWN_HALF = 20.0
+"""Own periods of a key beyond those from which on its own past counts half.
 
-They overlap, so that longer ones say less: see `OVERLAP`. Many keys together are steadier than one.
+They overlap, so that longer ones say less: see `OVERLAP`.
+"""
+
+SUM_HALF = ((7.0, 30.0), (4.0, 10.0))
+"""The same for many keys together, which are steadier than one: days, and own periods.
+
+Of few months less is known than of few weeks. Tried on sums of keys of which one in ten changes in
+a week: p90 holds 89 to 94 of 100 weeks, and 80 to 92 of 100 months.
 """
 
 OVERLAP = 0.3
@@ -159,6 +166,11 @@ def _against(sums: Floats, scale: Floats, past: Past) -> tuple[Floats, Floats]:
     seen = (scale > 0) & (past.days >= WEEK) & ~np.isnan(sums)
     ratios = np.divide(sums, scale, out=np.full_like(sums, np.nan), where=seen)
     return ratios, np.where(seen, sums, np.nan)
+
+
+def sum_half(horizon: float) -> float:
+    """Give the own periods from which on the own past of many keys together counts half."""
+    return float(np.interp(horizon, *SUM_HALF))
 
 
 def outlooks(

@@ -35,7 +35,7 @@ TITLES = {
 
 SEEN = {
     "to_type": [
-        *("account", "key_name", "environment", "window", "type+currency", "set_now"),
+        *("key_name+account", "environment", "window", "type+currency", "set_now"),
         *("set_elsewhere", "cap_usd", "used_usd", "odds", "review_on", "note"),
     ],
     "whole": [
