@@ -38,7 +38,7 @@ _CHOSEN: dict[str, tuple[str, ...]] = {
     ),
     "lost_money": (
         *("kind+what", "key_name+service", "model", "attempts", "rows", "billed_usd"),
-        *("lost_low_usd", "lost_high_usd", "first_at+last_at"),
+        *("lost_low_usd", "lost_high_usd", "first_at"),
     ),
     "first_seen": (
         *("key_name+account", "new", "ip_address+user_agent", "model", "first_at+last_at"),
@@ -85,5 +85,13 @@ def is_share(name: str) -> bool:
 
 
 def measure(name: str, frame: "pd.DataFrame") -> str:
-    """Give the name that says how a column is shown, beside the others of its frame."""
+    """Give the name that says how a column is shown, beside the others of its frame.
+
+    Args:
+        name: Of the column.
+        frame: Its frame, any; its columns are looked at.
+
+    Returns:
+        "share" for shares that their name does not tell, else *name*.
+    """
     return "share" if name in _TRIALS and "promised" in frame.columns else name

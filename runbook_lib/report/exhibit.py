@@ -14,6 +14,7 @@ from runbook_lib.report import (
     spend,
     tables,
     timeline,
+    to_type,
 )
 
 Drawer = Callable[..., figures.Picture]
@@ -32,6 +33,10 @@ CHARTS: dict[str, Drawer] = {
     "runway": caps.runway,
 }
 """How each chart is drawn: frame and zone in, picture out."""
+
+
+LAID_OUT = {"to_type"}
+"""Exhibits whose table has a form of its own, a row a key."""
 
 
 def counted(item: findings.Exhibit, *, folded: int = 0) -> str:
@@ -72,11 +77,29 @@ def html(item: findings.Exhibit) -> tuple[str, str]:
         empty = markup.paragraph(f"<em>{markup.text(told)}</em>")
         return empty + _note(item.note), redact.safe(told)
     chosen = columns.chosen(item)
+    if item.name in LAID_OUT:
+        return _by_key(item)
     laid_out = tables.columns(item.frame, zone, chosen=chosen)
     more, count = _more(item, zone)
     note = _note(" ".join(part for part in (item.note, counted(item, folded=count)) if part))
     table, title = tables.rows(laid_out, item.title), redact.safe(item.title)
     return f"{table}{more}{note}", f"{title}\n{tables.plain(laid_out)}"
+
+
+def _by_key(item: findings.Exhibit) -> tuple[str, str]:
+    """Make the table to type from: the first keys, and the next folded away."""
+    laid_out, title = to_type.columns(item.frame), redact.safe(item.title)
+    count, first = to_type.keys(item.frame), len(laid_out[0].cells)
+    rest = to_type.columns(item.frame, first=first, most=tables.MOST_FOLDED)
+    more = min(count - first, tables.MOST_FOLDED)
+    folded = tables.rows(rest, f"{item.title}, continued")
+    told = (
+        "Over what is set now and the odds of a trip stands the number to type. "
+        f"A run writes all {count:,} keys to {item.name}.csv."
+    )
+    note = _note(" ".join(part for part in (item.note, told) if part))
+    below = markup.details(f"The next {more} keys", folded) if more > 0 else ""
+    return f"{tables.rows(laid_out, item.title)}{below}{note}", f"{title}\n{tables.plain(laid_out)}"
 
 
 def _more(item: findings.Exhibit, zone: ZoneInfo) -> tuple[str, int]:

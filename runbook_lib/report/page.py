@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 _TEMPLATES = Path(__file__).parent / "templates"
+MOST_TOLD = 800
+"""Characters of one line about the run, such as its parameters."""
+
 _LAST = ("load", "title")
 _HIDDEN = ("parameters", "injected-parameters")
 
@@ -45,7 +48,9 @@ def render(
     page = _page(notebook)
     page.metadata["title"] = redact.safe(title)
     page.metadata["partial"] = [redact.safe(reason, limit=500) for reason in partial]
-    page.metadata["run"] = [(redact.safe(name), redact.safe(told)) for name, told in run.items()]
+    page.metadata["run"] = [
+        (redact.safe(name), redact.safe(told, limit=MOST_TOLD)) for name, told in run.items()
+    ]
     body, _ = exporter.from_notebook_node(page)
     return str(body)
 

@@ -32,6 +32,9 @@ MOST_TEXT = 160
 ABSENT = "–"
 """Stands for what is unknown."""
 
+SHORT = 18
+"""Characters of a name that stays on one line."""
+
 LONG = 40
 """Characters from which on a text gets a column of some width."""
 
@@ -72,7 +75,7 @@ class Shown:
 
     def cell(self, *, right: bool) -> str:
         """Make the cell of a table."""
-        wide = len(self.told) >= LONG and not self.code
+        wide = len(self.told) >= LONG
         return markup.cell(self.inner, right=right, title=self.exact, nowrap=self.whole, wide=wide)
 
     @property
@@ -140,6 +143,7 @@ def _text(value: object, name: str) -> Shown:
         told=short or ABSENT,
         exact=told if short != told else "",
         code=like_id and bool(short),
+        whole=len(short) <= SHORT and not like_id and " " not in short,
     )
 
 
@@ -262,7 +266,7 @@ def _cell(items: Sequence[Shown], *, right: bool) -> str:
     if not others:
         return first.cell(right=right)
     below = "".join(f"<br>{markup.muted(item.inner)}" for item in others)
-    wide = max(len(item.told) for item in items) >= LONG and not any(item.code for item in items)
+    wide = max(len(item.told) for item in items) >= LONG
     return markup.cell(
         first.inner + below, right=right, title=first.exact, nowrap=first.whole, wide=wide
     )

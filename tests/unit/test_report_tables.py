@@ -150,3 +150,46 @@ def test_a_verdict_about_no_failure_names_no_side() -> None:
     made = made_report.report()
     verdict = replace(made.verdict, cause="caps_sized", domain=None, code=None)
     assert "Must act" not in _text(answer.html(replace(made, verdict=verdict)))
+
+
+def _to_type(count: int) -> findings.Exhibit:
+    rows = [
+        {
+            "account": None,
+            "key_name": f"key-{at:03d}",
+            "environment": "prod",
+            "window": window,
+            "type": None if (at, window) == (1, "7d") else Decimal("5.4"),
+            "currency": "USD",
+            "cap_usd": Decimal(900 - at),
+            "set_now": Decimal("30.0000000000") if window == "1d" else None,
+            "odds": 0.0318,
+            "review_on": date(2026, 12, 22),
+            "note": "no number",
+        }
+        for at in range(count)
+        for window in ("total", "1d", "7d", "5h")
+    ]
+    return findings.Exhibit(name="to_type", title="Type", frame=pd.DataFrame(rows, dtype=object))
+
+
+def test_the_table_to_type_from_has_a_row_a_key() -> None:
+    """Four windows of a key are typed in one form, so they stand in one row."""
+    html, plain = exhibit.html(_to_type(2))
+    text = _text(html)
+    assert html.count("<tr style") == 2
+    assert "5.40 USDnow 30.00 · odds 3.2 %" in text
+    assert "5.40 USDnone set · odds 3.2 %" in text
+    assert "–no number" in text
+    assert "2026-12-22" in text
+    assert "A run writes all 2 keys to to_type.csv." in text
+    assert len(plain.splitlines()) == 4
+
+
+def test_many_keys_to_type_are_folded_away() -> None:
+    """The dearest first; the file has all."""
+    text = _text(exhibit.html(_to_type(99))[0])
+    assert "The next 50 keys" in text
+    assert "key-074" in text
+    assert "key-075" not in text
+    assert "A run writes all 99 keys to to_type.csv." in text
