@@ -128,6 +128,17 @@ def test_one_cap_has_one_finding() -> None:
     assert "fallback_verification" in texts[-1]
 
 
+def test_used_up_is_sure_only_where_the_gateway_says_so() -> None:
+    """A sum of usage rows can lack some; the gateway's own count cannot."""
+    cap = key("k", "prod", amount=Decimal(20), currency="USD", window="total")
+    told = answer("k", "total", "20", "20")
+    for state, grade in (([told], Grade.CONFIRMED), ([], Grade.LIKELY)):
+        parts = size_caps(material({"k": steady(10)}, keys=[cap], key_state=state))
+        (found,) = [item for item in parts.findings if item.rule == "runs-out"]
+        assert found.title.endswith("is used up")
+        assert found.grade is grade
+
+
 @pytest.mark.parametrize(
     ("spans", "expected"),
     [

@@ -121,6 +121,7 @@ class Limit:
         limit, used, remaining: USD; None where unknown.
         began, resets: Its span, where known.
         basis: Where the numbers are from, in words; cell: the cell they stand on.
+        exact: What is used is told by a live answer; else it is summed or reckoned.
         of: `account`, `key_name`, `environment`, `window`; without those that do not apply.
     """
 
@@ -133,6 +134,7 @@ class Limit:
     resets: datetime | None
     basis: str
     cell: Evidence
+    exact: bool = False
     of: Mapping[str, str | None]
 
     @property
@@ -282,6 +284,7 @@ def _caps(keys: Sequence[Sized], caps: Sequence[Standing]) -> Iterator[Limit]:
             resets=cap.resets,
             basis=cap.basis,
             cell=cap.cell,
+            exact=cap.exact,
             of={
                 "account": cap.ref.account,
                 "key_name": cap.ref.key_name,

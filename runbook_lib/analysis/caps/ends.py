@@ -222,6 +222,7 @@ def _running_out(
     material: CapMaterial, row: dict[str, Any], limit: Limit, own: Sized | None, today: date
 ) -> Finding:
     usual = row["runs_out_on"]
+    done = limit.exact and limit.remaining <= 0
     soon = usual is not None and (usual - today).days <= material.lead_days
     whose = f" of account {row['account']}" if row["account"] else ""
     label = own.label if own is not None else ""
@@ -237,7 +238,7 @@ def _running_out(
         value=row["remaining_usd"],
         expected=None,
         unit="USD",
-        grade=Grade.LIKELY,
+        grade=Grade.CONFIRMED if done else Grade.LIKELY,
         evidence=[limit.cell, *_since(limit)],
         next_step=NextStep(
             text=f"{act}{add}{by}.",
