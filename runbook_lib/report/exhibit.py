@@ -94,7 +94,7 @@ def _by_key(item: findings.Exhibit) -> tuple[str, str]:
     more = min(count - first, tables.MOST_FOLDED)
     folded = tables.rows(rest, f"{item.title}, continued")
     told = (
-        "Over what is set now and the odds of a trip stands the number to type. "
+        "Under the number to type: what is set now, if anything is, and the odds of a trip. "
         f"A run writes all {count:,} keys to {item.name}.csv."
     )
     note = _note(" ".join(part for part in (item.note, told) if part))

@@ -268,7 +268,11 @@ def _cell(items: Sequence[Shown], *, right: bool) -> str:
     below = "".join(f"<br>{markup.muted(item.inner)}" for item in others)
     wide = max(len(item.told) for item in items) >= LONG
     return markup.cell(
-        first.inner + below, right=right, title=first.exact, nowrap=first.whole, wide=wide
+        first.inner + below,
+        right=right,
+        title=first.exact,
+        nowrap=all(item.whole for item in items),
+        wide=wide,
     )
 
 

@@ -61,8 +61,7 @@ def _cell(line: typed.Line, window: str) -> Shown:
     if cell.get("type") is None:
         return Shown(told=ABSENT, under=str(cell.get("note") or ""), right=True)
     number = f"{typed.number(cell['type'])} {cell.get('currency') or ''}".strip()
-    now = cell.get("set_now")
-    fixed = f"now {typed.number(now)}" if now is not None else "none set"
-    share = cell.get("odds")
-    odds = [f"odds {words.share(share)}"] if isinstance(share, int | float) else []
-    return Shown(told=number, under=" · ".join([fixed, *odds]), right=True)
+    now, share = cell.get("set_now"), cell.get("odds")
+    under = [f"now {typed.number(now)}"] if now is not None else []
+    under += [words.share(share)] if isinstance(share, int | float) else []
+    return Shown(told=number, under=" · ".join(under), right=True)

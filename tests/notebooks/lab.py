@@ -109,6 +109,11 @@ def _free_port() -> int:
         return int(held.getsockname()[1])
 
 
+SIDEWAYS = """() => [...document.querySelectorAll('figure')]
+  .filter(one => one.scrollWidth > one.clientWidth).map(one => one.innerText.slice(0, 60))"""
+"""Figures that one has to scroll sideways."""
+
+
 def fits_any_width(page_path: Path, chromium: str) -> None:
     """Open a page from the disk, wide and as a phone does: it loads nothing, and nothing is cut."""
     from playwright.sync_api import sync_playwright
@@ -122,6 +127,7 @@ def fits_any_width(page_path: Path, chromium: str) -> None:
             page.on("console", lambda message: said.append(message.text))
             page.goto(page_path.as_uri())
             assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.evaluate(SIDEWAYS) == []
         browser.close()
     assert [one for one in asked if not one.startswith(("file:", "data:"))] == []
     assert said == []

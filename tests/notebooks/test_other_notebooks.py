@@ -1,5 +1,6 @@
 """Every notebook beside triage: one report by command, by papermill and in JupyterLab."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -100,6 +101,21 @@ def test_a_release_can_be_blocked_on_the_verdicts(ran: Ran) -> None:
     tests, failures = text.count("<testcase "), text.count("<failure ")
     assert tests == len((ran.out / "matrix.csv").read_text().splitlines()) - 1
     assert 0 < failures < tests
+
+
+def test_who_pays_gets_two_pages_of_their_own(ran: Ran) -> None:
+    """Finance reads no runbook: beside the page lies what they print."""
+    if ran.name != CAPS:
+        assert not (ran.out / "finance.html").exists()
+        return
+    html = (ran.out / "finance.html").read_text()
+    assert html.count('<section class="sheet">') == 2
+    assert "is likely to end at $" in html
+    assert "sample data" in html
+    with (ran.out / "to_type.csv").open(newline="") as held:
+        keys = {row["key_name"] for row in csv.DictReader(held)}
+    assert len(keys) == 17
+    assert [key for key in keys if f">{key}" not in html] == []
 
 
 @pytest.mark.long

@@ -178,8 +178,8 @@ def test_the_table_to_type_from_has_a_row_a_key() -> None:
     html, plain = exhibit.html(_to_type(2))
     text = _text(html)
     assert html.count("<tr style") == 2
-    assert "5.40 USDnow 30.00 · odds 3.2 %" in text
-    assert "5.40 USDnone set · odds 3.2 %" in text
+    assert "5.40 USDnow 30.00 · 3.2 %" in text
+    assert "5.40 USD3.2 %" in text
     assert "–no number" in text
     assert "2026-12-22" in text
     assert "A run writes all 2 keys to to_type.csv." in text
