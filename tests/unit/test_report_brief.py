@@ -62,7 +62,7 @@ def _frame(rows: int, name: str = "key") -> pd.DataFrame:
             "environment": f"environment {at % 9}",
             "window": window,
             "type": Decimal(rows - at),
-            "currency": ("USD", "CNY")[at % 2],
+            "currency": "USD" if window == "total" else "CNY",
             "cap_usd": Decimal(rows - at),
             "used_usd": None,
             "set_now": Decimal("1234.56"),
@@ -151,6 +151,8 @@ def test_an_amount_in_cny_names_rate_day_and_source() -> None:
     told = _text(_full(3))
     assert "1 USD = 7.1234 CNY of 2026-11-20, the bank." in told
     assert "its budget of CNY " in told
+    assert "Type the bold numbers ($ is USD, ¥ is CNY)" in told
+    assert "$3.00$1234.565.1 %¥3.00¥1234.565.1 %" in told
     bare = _full(3)
     bare = replace(bare, parameters={**bare.parameters, "rate_date": "", "rate_source": ""})
     assert "(its date is not given), its source is not given." in _text(bare)

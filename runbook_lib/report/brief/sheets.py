@@ -243,10 +243,9 @@ def _typed(facts: Facts, lines: Sequence[typed.Line]) -> str:
     codes = typed.currencies(facts.typed)
     mixed = len(codes) > 1
     review = next((day(row.get("review_on")) for row in facts.typed if row.get("review_on")), "")
-    inside = "" if mixed else f" ({' '.join(codes)})"
+    inside = " ($ is USD, ¥ is CNY)" if mixed else f" ({' '.join(codes)})"
     caption = f"Type the bold numbers{inside}; look at them again on {review}"
-    ahead = ["Key", "Environment", *(["Currency"] if mixed else [])]
-    first = "".join(f'<th rowspan="2">{name}</th>' for name in ahead)
+    first = "".join(f'<th rowspan="2">{name}</th>' for name in ("Key", "Environment"))
     spans = "".join(f'<th colspan="3" class="w">{name}</th>' for name in typed.WINDOWS.values())
     names = '<th class="w r">type</th><th class="r">now</th><th class="r">odds</th>'
     names *= len(typed.WINDOWS)
@@ -260,27 +259,28 @@ def _typed(facts: Facts, lines: Sequence[typed.Line]) -> str:
 
 
 def _line(line: typed.Line, *, mixed: bool) -> str:
-    codes = typed.currencies(list(line.cells.values()))
-    names = [line.key_name, line.environment, *([" or ".join(codes)] if mixed else [])]
-    shown = [(name, figures.short(name, typed.MOST_NAME)) for name in names]
+    names = [
+        (name, figures.short(name, typed.MOST_NAME)) for name in (line.key_name, line.environment)
+    ]
     first = "".join(
-        f'<td class="n" title="{_told(name)}">{markup.text(told)}</td>' for name, told in shown
+        f'<td class="n" title="{_told(name)}">{markup.text(told)}</td>' for name, told in names
     )
     if line.reason:
         span = 3 * len(typed.WINDOWS)
         return f'<tr>{first}<td class="n w" colspan="{span}">{_told(line.reason, 90)}</td></tr>'
-    cells = "".join(
-        _cells(line.cells.get(window, {}), named=len(codes) > 1) for window in typed.WINDOWS
-    )
+    cells = "".join(_cells(line.cells.get(window, {}), mixed=mixed) for window in typed.WINDOWS)
     return f"<tr>{first}{cells}</tr>"
 
 
-def _cells(cell: Row, *, named: bool) -> str:
-    """What to type in one window, what is set, and the odds; with its currency where *named*."""
-    code = f" {cell.get('currency')}" if named and cell.get("type") is not None else ""
-    number, now = typed.number(cell.get("type")), typed.number(cell.get("set_now"))
+def _cells(cell: Row, *, mixed: bool) -> str:
+    """What to type in one window, what is set, and the odds; with the sign of its currency."""
+    sign = typed.SIGNS.get(str(cell.get("currency")), "") if mixed else ""
+    number, now = (
+        f"{sign}{typed.number(cell[name])}" if cell.get(name) is not None else "–"
+        for name in ("type", "set_now")
+    )
     return (
-        f'<td class="w r"><strong>{_told(number + code)}</strong></td>'
+        f'<td class="w r"><strong>{_told(number)}</strong></td>'
         f'<td class="r">{_told(now)}</td><td class="r soft">{_told(typed.odds(cell))}</td>'
     )
 
@@ -302,7 +302,11 @@ def _notes(report: findings.Report, facts: Facts, lines: Sequence[typed.Line]) -
         f"<p><strong>{label}</strong> {markup.text(redact.safe(note, limit=500))}</p>\n"
         for label, note in told
     )
-    gaps = [*report.coverage.partial, *report.coverage.gaps]
+    gaps = [
+        gap
+        for gap in (*report.coverage.partial, *report.coverage.gaps)
+        if not (facts.rate and gap.startswith(held.RATE))  # the rate is told already
+    ]
     limits = [*(f"Not known or left out: {gap}." for gap in gaps), *LIMITS]
     left = _more(len(limits) - MOST_LIMITS, "limit in report.html", "limits in report.html")
     items = "".join(f"<li>{_told(limit, MOST_LIMIT)}</li>" for limit in limits[:MOST_LIMITS])

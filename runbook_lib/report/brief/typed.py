@@ -11,6 +11,9 @@ from runbook_lib.report.brief.facts import Row
 WINDOWS = {"total": "Lifetime", "5h": "5 hours", "1d": "Day", "7d": "Week"}
 """Windows of a cap, as they are told."""
 
+SIGNS = {"USD": "$", "CNY": "¥"}
+"""Signs of the currencies, where both are typed."""
+
 MOST_KEYS = 40
 """Keys that fit on the page beside what is told under the table."""
 

@@ -27,7 +27,9 @@ def headline(facts: Facts) -> str:
             f"{told(high)} if use is high."
         )
     over = f", on or about {day(end['over_on'])}" if end.get("over_on") is not None else ""
-    return f"{name} is likely to pass its budget of {told(budget)}{over}: {told(likely)} by its end"
+    return (
+        f"{name} is likely to pass its budget of {told(budget)}{over}: {told(likely)} by its end."
+    )
 
 
 def tone(facts: Facts) -> str:
