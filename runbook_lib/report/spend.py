@@ -149,7 +149,7 @@ def _floor(rows: Sequence[dict[Any, Any]]) -> float:
 
 
 def _signed(row: dict[Any, Any]) -> str:
-    sign = "" if row["total"] or row["usd"] < 0 else "+"
+    sign = "+" if row["usd"] > 0 and not row["total"] else ""
     return f"{sign}{money.usd(row['usd'])}"
 
 
