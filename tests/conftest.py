@@ -26,7 +26,10 @@ ROOT = Path(__file__).parent.parent
 GATEWAY = ROOT.parent / "shared" / "data" / "gateway"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 NOT_HERE = "NOT TESTED HERE: "
-FIRST = ("verify_sdks", "verify_broken", "resilient_matrix", "recorder_matrix")
+FIRST = (
+    *("verify_sdks", "verify_broken", "resilient_matrix", "recorder_matrix"),
+    "usage_generated",
+)
 """Files that take longest begin first, so that none is alone with one worker at the end."""
 
 settings.register_profile(
