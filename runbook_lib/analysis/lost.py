@@ -248,12 +248,13 @@ def _bounds(kind: str, group: pd.DataFrame, known: _Known) -> tuple[Decimal | No
 
 
 def _of_twins(group: pd.DataFrame, known: _Known) -> tuple[Decimal, Decimal]:
-    """Half of what the cheaper, or the dearer, of every pair cost: each pair is met twice."""
+    """What the cheaper, or the dearer, of every pair cost; half of it where both are met here."""
     low = high = money.ZERO
     for place, cost in zip(group.index, group["billed_usd"], strict=True):
         other = known.costs[known.material.twins[place]]
-        low, high = low + min(cost, other), high + max(cost, other)
-    return low / 2, high / 2
+        met = 2 if known.material.twins[place] in group.index else 1
+        low, high = low + min(cost, other) / met, high + max(cost, other) / met
+    return money.rounded(low, money.SCALE), money.rounded(high, money.SCALE)
 
 
 def _above_usual(group: pd.DataFrame, loops: Loops) -> Decimal:

@@ -18,7 +18,10 @@ from runbook_lib.analysis.material import Material, each, seconds
 BY_ID, BY_TIME = "id", f"window ±{WINDOW_S:.0f} s"
 
 FEWEST = 5
-"""Pairs without a rival that tell how far two clocks differ."""
+"""Pairs at one offset that tell how far two clocks differ."""
+
+MOST_EQUAL = 300
+"""Equal attempts, and rows, of which the offsets are looked at."""
 
 WIDEST_SKEW_S = 900.0
 """Seconds that two clocks may differ and still be put right."""
@@ -95,6 +98,9 @@ def covered(rows: pd.DataFrame, logs: pd.DataFrame | None) -> "pd.Series[bool]":
     first = seconds(logs.groupby("key_name")["first_ts"].min())
     last = float(seconds(logs["last_ts"]).max())
     since = rows["key_name"].map(first).astype(float)
+    nameless = logs.loc[logs["key_name"].isna(), "first_ts"]
+    if len(nameless):
+        since = since.fillna(float(seconds(nameless).min()))
     return (rows["end"] >= since - EDGE_S) & (rows["start"] <= last + EDGE_S)
 
 
@@ -156,9 +162,11 @@ def _passes(
     unknown = attempts[(attempts["outcome"] != "ok") | attempts[list(TOKENS)].isna().any(axis=1)]
     for time, some in (("start", rows[timed]), ("end", rows[~timed])):
         nameless = some[some["key_name"].isna()]  # rows of a key that was deleted
+        any_key = attempts[attempts["key_name"].isna()]  # a log that names no keys
         for model in ("model", "response_model"):
             yield attempts, some, ["key_name", model, *TOKENS], time
             yield attempts, nameless, [model, *TOKENS], time
+            yield any_key, some, [model, *TOKENS], time
         yield unknown, some, ["key_name", "model"], time
 
 
@@ -188,13 +196,24 @@ def _met(left: Sequence[Any], right: Sequence[Any]) -> Iterator[tuple[Any, Any]]
 
 
 def _skew(attempts: pd.DataFrame, rows: pd.DataFrame) -> float:
-    """Tell how far the clocks differ by the pairs that nothing else could be; 0 where too few."""
+    """Tell how far the clocks differ: the offset that most pairs of equals have; 0 where too few.
+
+    Regular traffic fits at many offsets, and best at the true one: the others lose its ends.
+    """
     by = ["key_name", "model", *TOKENS]
-    sides = [
-        frame.dropna(subset=by)[[*by, "end"]].drop_duplicates(by, keep=False)
+    mine, theirs = (
+        {
+            key: part.to_numpy()[:MOST_EQUAL]
+            for key, part in frame.dropna(subset=by).groupby(by)["end"]
+        }
         for frame in (attempts, rows)
-    ]
-    pairs = sides[0].merge(sides[1], on=by)
-    apart = pairs["end_y"] - pairs["end_x"]
-    apart = apart[apart.abs() <= WIDEST_SKEW_S]
-    return float(apart.median()) if len(apart) >= FEWEST else 0.0
+    )
+    apart = [np.subtract.outer(ends, mine[key]) for key, ends in theirs.items() if key in mine]
+    offsets = np.concatenate([part.ravel() for part in apart]) if apart else np.empty(0)
+    offsets = np.sort(offsets[np.abs(offsets) <= WIDEST_SKEW_S])
+    within = np.searchsorted(offsets, offsets + 1.0, side="right") - np.arange(len(offsets))
+    if not len(offsets) or within.max() < FEWEST:
+        return 0.0
+    best = np.flatnonzero(within == within.max())
+    first = best[np.argmin(np.abs(offsets[best]))]
+    return float(np.median(offsets[first : first + within[first]]))

@@ -57,7 +57,7 @@ def drilled(spent: Spent) -> Report:
             join_rate=_join_rate(work.sides),
             unpriced_share=_unpriced(spent.check),
             gaps=[found.told_gap(gap, usual, spent.place) for gap, usual in work.gaps],
-            partial=[*spent.notes, *([] if spent.known else ["no usage row of the time asked"])],
+            partial=list(spent.notes),
         ),
     )
 
@@ -114,7 +114,7 @@ def _findings(spent: Spent, work: Worked, whole: Decimal) -> Iterator[Finding]:
     yield from of_losses(work.losses)
     yield from found.of_news(spent.news, spent.place)
     yield from found.of_prices(spent.check, work.odd_rows)
-    yield from of_sides(work.sides, logged=work.losses is not None)
+    yield from of_sides(work.sides, logged=spent.logged)
     yield from found.of_gaps(work.gaps, spent.place)
     yield from exports.findings(work.files, spent.place)
     yield from found.of_balance(work.steps, spent.place)

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 COLUMNS = ("event", "key_name", "dimension", "rank", "name", "excess_usd", "share")
 
 _NAMES = {
-    "volume": "more requests",
-    "size": "longer requests",
-    "price": "dearer tokens",
-    "cache": "fewer cached tokens",
-    "mix": "dearer models",
+    "volume": ("more requests", "fewer requests"),
+    "size": ("longer requests", "shorter requests"),
+    "price": ("dearer tokens", "cheaper tokens"),
+    "cache": ("fewer cached tokens", "more cached tokens"),
+    "mix": ("dearer models", "cheaper models"),
 }
+"""Words for a factor that adds to spend, and for one that takes from it."""
 
 
 def causes(
@@ -92,7 +93,8 @@ def _factors(
     keys = ["key_name", "model"]
     split = bridge.bridge(_scaled(before, ratio, keys), drill.summed(inside, keys), weights=weights)
     sums = bridge.total(split)
-    return {told: sums.get(f"{name}_usd", money.ZERO) for name, told in _NAMES.items()}
+    parts = {name: sums.get(f"{name}_usd", money.ZERO) for name in _NAMES}
+    return {_NAMES[name][usd < 0]: usd for name, usd in parts.items()}
 
 
 def _parts(

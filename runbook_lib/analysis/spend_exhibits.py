@@ -124,6 +124,7 @@ def _exhibit(
 
 def _to_mark(raised: pd.DataFrame) -> pd.DataFrame:
     """Lines as `planned.csv` has them, one a spike, with the factor that excuses it."""
+    raised = raised[raised["direction"] == "up"]
     usual = raised["expected_usd"].astype(float)
     times = raised["observed_usd"].astype(float) / usual.where(usual > 0)
     return pd.DataFrame(

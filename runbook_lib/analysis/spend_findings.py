@@ -50,6 +50,12 @@ MOST_CITED = 8
 """Rows, or steps of the balance, that a finding cites; the exhibit has all."""
 
 
+_SPIKE_ACTS = {
+    "up": "Look at the rows of this key and time; mark it in planned.csv if it was meant.",
+    "down": "See whether the service still runs, and whether the export is whole.",
+}
+
+
 def of_spikes(
     events: pd.DataFrame, causes: pd.DataFrame, place: ZoneInfo, whole: Decimal
 ) -> Iterator[Finding]:
@@ -81,18 +87,17 @@ def of_spikes(
         yield Finding(
             rule="spend-spike",
             severity=severity,
-            title=f"{who} {fact}{_behind(event, causes)}",
+            title=f"{who} {fact}: {_behind(event, causes)}".removesuffix(": "),
             subject=Subject(key_name=known(event["key_name"]), model=known(event["model"])),
             window=Window(start=event["start"].to_pydatetime(), end=event["end"].to_pydatetime()),
             value=event["observed_usd"],
             expected=event["expected_usd"],
             unit="USD",
-            impact_usd=event["impact_usd"],
+            impact_usd=event["impact_usd"] if event["direction"] == "up" else None,
             grade=Grade.CONFIRMED if new else Grade.LIKELY,
             evidence=[rolled_up("usage", "cost_usd", event["observed_usd"])],
             next_step=NextStep(
-                text="Look at the rows of this key and time; mark it in planned.csv if it was "
-                "meant.",
+                text=_SPIKE_ACTS[event["direction"]],
                 where=f"usage_drilldown with key_name {name_of(event['key_name'])}",
                 who="key owner",
             ),
@@ -107,7 +112,7 @@ def _behind(event: Any, causes: pd.DataFrame) -> str:
         for row in first.to_dict("records")
         if row["dimension"] in ("factor", "model") and row["share"] == row["share"]
     ]
-    return f": {', '.join(told)}" if told else ""
+    return ", ".join(told)
 
 
 def of_news(news: pd.DataFrame, place: ZoneInfo) -> Iterator[Finding]:

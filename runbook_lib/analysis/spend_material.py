@@ -87,6 +87,12 @@ class Spent:
         return {column: name for column, name in given if name}
 
     @property
+    def logged(self) -> bool:
+        """Whether some call log covers a part of the window."""
+        first, last = self.logs["first_ts"], self.logs["last_ts"]
+        return bool(((first < self.window.end) & (last >= self.window.start)).any())
+
+    @property
     def known(self) -> bool:
         """Whether usage rows are held from about the time that is asked."""
         return self.window.start < self.span.end and self.span.start < self.window.end

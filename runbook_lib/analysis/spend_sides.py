@@ -26,8 +26,7 @@ def of_sides(sides: pd.DataFrame, *, logged: bool) -> Iterator[Finding]:
         A finding for each key that nobody logs, and for each whose answered attempts have no row,
         and one for the whole.
     """
-    both = sides[sides["side"] == "both"]
-    if not logged or both.empty:
+    if not logged:
         yield Finding(
             rule="billed-not-logged",
             status=Status.UNKNOWN,
@@ -38,6 +37,7 @@ def of_sides(sides: pd.DataFrame, *, logged: bool) -> Iterator[Finding]:
             mark="M",
         )
         return
+    both = sides[sides["side"] == "both"]
     named = set(both["key_name"].map(str))
     for row in sides.to_dict("records"):
         if row["side"] == "usage" and str(row["key_name"]) not in named:

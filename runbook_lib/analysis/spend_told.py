@@ -1,6 +1,7 @@
 """What a drill-down says first: its verdict, and the numbers at the head of the page."""
 
 from collections.abc import Sequence
+from datetime import time, timedelta
 from decimal import Decimal
 
 import pandas as pd
@@ -70,12 +71,21 @@ def _ends(spent: Spent, window: Window) -> list[str]:
 
 
 def _span(spent: Spent) -> str:
-    ends = _ends(spent, spent.window)
     only = [f"key {spent.key_name}"] * bool(spent.key_name) + [f"model {spent.model}"] * bool(
         spent.model
     )
     of = f" on {' and '.join(only)}" if only else ""
-    return f"spent{of} from {ends[0]} to {ends[1]}"
+    return f"spent{of} {_time(spent)}"
+
+
+def _time(spent: Spent) -> str:
+    """Name the window by its days where it is whole ones, else by its ends."""
+    start, end = (at.astimezone(spent.place) for at in (spent.window.start, spent.window.end))
+    last = end.date() - timedelta(days=1)
+    if start.time() != time() or end.time() != time() or last < start.date():
+        return "from " + " to ".join(_ends(spent, spent.window))
+    days = f"{start:%Y-%m-%d}" + (f" to {last:%Y-%m-%d}" if last > start.date() else "")
+    return f"{'from' if last > start.date() else 'on'} {days} ({spent.timezone})"
 
 
 def _moved(before: Decimal, change: Decimal) -> str:

@@ -55,5 +55,5 @@ def _reached(held: "pd.DataFrame", share: float) -> str:
 
 def _band(low: Any, high: Any) -> str:
     if low is None:
-        return f"below {high}"
-    return f"{low} and more" if high is None else f"{low} to {high}"
+        return f"below {high:f}"
+    return f"{low:f} and more" if high is None else f"{low:f} to {high:f}"

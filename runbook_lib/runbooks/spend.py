@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 import pandas as pd
 
@@ -21,8 +20,9 @@ from runbook_lib.clock import Window
 from runbook_lib.errors import MissingInputError, ParameterError
 from runbook_lib.findings import MOST_ROWS, Report
 from runbook_lib.pricing import price_list
+from runbook_lib.runbooks import spans
 from runbook_lib.runbooks.incidents import around_all
-from runbook_lib.runbooks.shared import finished, held, time_of
+from runbook_lib.runbooks.shared import finished, time_of
 from runbook_lib.store import BANDS, Filter
 
 if TYPE_CHECKING:
@@ -33,9 +33,6 @@ PAST = timedelta(days=70)
 
 YOUNG = timedelta(days=3)
 """Data that span less are looked at by the minute."""
-
-LACKING = timedelta(hours=3)
-"""A week that lacks less than this at its end counts as whole."""
 
 MOST_CALLS = 100_000
 """Attempts of a window up to which it is looked through for lost money."""
@@ -92,8 +89,9 @@ def drill_down(
         raise MissingInputError("There are no usage rows here", hint="take in a usage export")
     _there(store, key_name=key_name, model=model)
     at = time_of(store, now, place)
-    window = _window(held(store) or span, start, end, place, at)
-    before = _before(span, window, compare_start, compare_end, place)
+    window = spans.window(span, start, end, place, at)
+    before, notes = spans.before(span, window, compare_start, compare_end, place)
+    notes += spans.lacking(span, window, place, at, "the time asked")
     asked = _asked(
         store,
         span,
@@ -103,6 +101,7 @@ def drill_down(
         (by, top, Decimal(repr(floor_usd))),
         (key_name, model),
         timezone,
+        notes,
     )
     made = spend.drilled(asked)
     names = {"start": clock.stamp(window.start), "end": clock.stamp(window.end)}
@@ -138,40 +137,6 @@ def _there(store: "Store", **asked: str) -> None:
             raise ParameterError(column, name, hint=f"one that the data have, as {', '.join(near)}")
 
 
-def _window(span: Window, start: str, end: str, place: ZoneInfo, now: datetime) -> Window:
-    """The span asked; the last whole local week where nothing is asked and the data hold one."""
-    if start or end:
-        first = clock.from_parameter("start", start, place) if start else span.start
-        last = clock.from_parameter("end", end, place) if end else span.end
-        return Window(start=first, end=last)
-    until = (min(span.end, now) + LACKING).astimezone(place)
-    monday = _midnight(until - timedelta(days=until.weekday()), place)
-    week = Window(start=_midnight(monday - timedelta(days=6, hours=12), place), end=monday)
-    week = Window(start=week.start.astimezone(UTC), end=week.end.astimezone(UTC))
-    return week if week.start >= span.start - timedelta(days=1) else span
-
-
-def _midnight(at: datetime, place: ZoneInfo) -> datetime:
-    return datetime.combine(at.astimezone(place).date(), time(), place)
-
-
-def _before(span: Window, window: Window, start: str, end: str, place: ZoneInfo) -> Window | None:
-    """The span it is compared with; None where the data do not reach back."""
-    if start or end:
-        first = clock.from_parameter("compare_start", start, place) if start else span.start
-        last = clock.from_parameter("compare_end", end, place) if end else window.start
-        return Window(start=first, end=last)
-    local = window.start.astimezone(place)
-    days = (window.end.astimezone(place).date() - local.date()).days
-    if days:
-        first = _midnight(local - timedelta(days=days) + timedelta(hours=12), place).astimezone(UTC)
-        first += window.start - _midnight(local, place).astimezone(UTC)
-    else:
-        first = window.start - (window.end - window.start)
-    reach = span.start - (window.end - window.start) / 10
-    return Window(start=first, end=window.start) if first >= reach else None
-
-
 def _asked(
     store: "Store",
     span: Window,
@@ -181,6 +146,7 @@ def _asked(
     shape: tuple[str, int, Decimal],
     names: tuple[str, str],
     timezone: str,
+    notes: Sequence[str],
 ) -> Spent:
     by, top, floor_usd = shape
     key_name, model = names
@@ -192,9 +158,7 @@ def _asked(
     if before is not None:
         where = Filter(window=before, equals=equals)
         earlier = store.roll_up("usage", SPLIT, where=where)
-    material, notes = _material(store, window, key_name)
-    # Row by row says more; the store counts where there are too many.
-    sides = store.reconcile_by(["key_name"], window) if material is None else pd.DataFrame()
+    material, more = _material(store, window, key_name)
     rows = store.rows("usage", inside, limit=MOST_ROWS, order="dearest")
     return Spent(
         window=window,
@@ -210,14 +174,15 @@ def _asked(
         rows=rows.frame,
         left_out=rows.left_out,
         left_out_usd=rows.left_out_usd,
-        sides=sides,
+        # Row by row says more; the store counts where there are too many.
+        sides=_sides(store, window, equals) if material is None else pd.DataFrame(),
         material=material,
         logs=store.roll_up("calls", ["key_name"]),
         keys=store.table("keys"),
         ledger=store.table("ledger"),
         month=None if equals else _month(store, span, now, timezone),
         timezone=timezone,
-        notes=notes,
+        notes=[*notes, *more],
         **_watched(store, span, window, equals, now, floor_usd),
         **_counted(store, inside),
         **_priced(store, inside),
@@ -321,6 +286,14 @@ def _strip(
     key, account = raised[["key_name", "account"]].iloc[0]
     band = expected_band(hours, now=now, key_name=key, account=account, window=window)
     return band.assign(key_name=key)
+
+
+def _sides(store: "Store", window: Window, equals: dict[str, Sequence[str]]) -> pd.DataFrame:
+    """Usage against logs by key, of the key and model asked for."""
+    sides = store.reconcile_by(["key_name", *(["model"] if "model" in equals else [])], window)
+    for column, names in equals.items():
+        sides = sides[sides[column].isin(names)]
+    return sides.drop(columns="model", errors="ignore").reset_index(drop=True)
 
 
 def _material(store: "Store", window: Window, key_name: str) -> tuple[Material | None, list[str]]:

@@ -62,6 +62,22 @@ def test_clocks_that_differ_are_put_right(ahead: float) -> None:
     assert found.place.tolist() == list(range(9))
 
 
+@pytest.mark.parametrize("ahead", [-240.0, 0.0, 30.0])
+def test_equal_calls_every_minute_tell_the_clocks_apart_too(ahead: float) -> None:
+    """Regular traffic fits a minute earlier or later as well, but not with its ends."""
+    calls = [answered(60 * n) for n in range(60)]
+    rows = [billed(60 * n + 0.5 + ahead) for n in range(60)]
+    found = pair_up(material(calls, rows))
+    assert found.skew_s == pytest.approx(ahead, abs=0.1)
+    assert (found.place >= 0).all()
+
+
+def test_a_log_that_names_no_keys_still_joins() -> None:
+    """Model, tokens and moment are enough where nothing else speaks against it."""
+    found = pair_up(material([answered(0, key_name=None)], [billed(0.5)]))
+    assert found.place.tolist() == [0]
+
+
 @pytest.mark.parametrize(
     ("call", "row", "paired"),
     [
