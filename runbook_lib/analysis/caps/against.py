@@ -74,13 +74,20 @@ def missing(
                 rolled_up("usage", "cost_usd, usual day", amount_of(day)),
             ],
             next_step=NextStep(
-                text=f"Set a cap on {one.label}: {money.usd(one.caps['1d'])} a day, "
-                f"{money.usd(one.caps['month'])} a month.",
+                text=f"Set a cap on {one.label}: {_amount(material, one.caps['1d'])} a day, "
+                f"{_amount(material, one.caps['month'])} a month.",
                 where="/keys",
                 who=one.owner,
             ),
             mark="D",
         )
+
+
+def _amount(material: CapMaterial, usd: Decimal) -> str:
+    """Write a number to type in the currency that is typed."""
+    if material.currency == "USD":
+        return money.usd(usd)
+    return f"{money.plain(material.typed(usd, material.currency))} {material.currency}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

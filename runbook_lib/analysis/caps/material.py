@@ -124,7 +124,9 @@ class CapMaterial:
         named = str(currency) if isinstance(currency, str) and currency else self.currency
         if named == "USD":
             return amount
-        return amount / self.cny_per_usd if named == "CNY" and self.cny_per_usd else None
+        if named != "CNY" or not self.cny_per_usd:
+            return None
+        return money.rounded(amount / self.cny_per_usd, money.SCALE)
 
     def rate_note(self) -> str:
         """Say which rate stands behind amounts in CNY; empty where none is used."""

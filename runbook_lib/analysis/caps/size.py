@@ -269,10 +269,10 @@ def _broken(work: Worked) -> list[str]:
 
 
 def _currencies(work: Worked) -> list[str]:
-    """Say which rate is used, or what cannot be read without one."""
+    """Say what cannot be read without a rate."""
     material, found = work.material, []
-    if material.currency == "CNY" or any(one.currency == "CNY" for one in work.caps):
-        found.append(material.rate_note() or "caps in CNY and no rate: give cny_per_usd")
+    if not material.rate_note() and any(one.currency == "CNY" for one in work.caps):
+        found.append("caps in CNY and no rate: give cny_per_usd")
     if material.cny_per_usd is None and "CNY" in set(material.budget.get("currency", ())):
         found.append("budget.csv has amounts in CNY and there is no rate: give cny_per_usd")
     lost = unread(material)

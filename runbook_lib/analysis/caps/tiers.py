@@ -175,7 +175,10 @@ def _parts(keys: Sequence[Sized]) -> list[tuple[str, str | None, list[Sized]]]:
 
 
 def _budget(material: CapMaterial, name: str) -> Decimal | None:
+    """Give the budget of an environment; rows of `budget` are parts of their own sum only."""
     own = budget_usd(material, "" if name == WHOLE else name)
+    if name != WHOLE and material.monthly_budget is not None:
+        own = None
     every = budget_usd(material)
     return every * PROD_SHARE if own is None and name == "prod" and every is not None else own
 
