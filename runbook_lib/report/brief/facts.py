@@ -18,9 +18,6 @@ WHOLE = "(all)"
 
 UNNAMED = {"(no environment)": "not named", WHOLE: "All keys"}
 
-RATE = "1 USD = "
-"""How a rate begins."""
-
 Row = Mapping[str, Any]
 
 
@@ -123,7 +120,7 @@ def _rate(rate: Decimal | None, day: str, source: str) -> str:
         return ""
     when = f"of {day}" if day else "(its date is not given)"
     return (
-        f"{RATE}{money.plain(rate)} CNY {when}, {source or 'its source is not given'}. "
+        f"1 USD = {money.plain(rate)} CNY {when}, {source or 'its source is not given'}. "
         "The gateway bills in USD."
     )
 

@@ -302,11 +302,7 @@ def _notes(report: findings.Report, facts: Facts, lines: Sequence[typed.Line]) -
         f"<p><strong>{label}</strong> {markup.text(redact.safe(note, limit=500))}</p>\n"
         for label, note in told
     )
-    gaps = [
-        gap
-        for gap in (*report.coverage.partial, *report.coverage.gaps)
-        if not (facts.rate and gap.startswith(held.RATE))  # the rate is told already
-    ]
+    gaps = [*report.coverage.partial, *report.coverage.gaps]
     limits = [*(f"Not known or left out: {gap}." for gap in gaps), *LIMITS]
     left = _more(len(limits) - MOST_LIMITS, "limit in report.html", "limits in report.html")
     items = "".join(f"<li>{_told(limit, MOST_LIMIT)}</li>" for limit in limits[:MOST_LIMITS])
