@@ -35,21 +35,59 @@ def owned(rolled: "pd.DataFrame", keys: "pd.DataFrame") -> "pd.DataFrame":
 
     Args:
         rolled: Any frame with `account` and `key_name`, or `key_name` alone.
-        keys: The key inventory: `key_name`, `environment`, `service`, `owner`.
+        keys: The key inventory: `account`, `key_name`, `environment`, `service`, `owner`; several
+            rows a key where it has several caps, services or owners. A row without an account is
+            of any account that has no row of its own.
 
     Returns:
         *rolled* with `environment`, `service` and `owner`; `UNALLOCATED` where the inventory does
         not have the key, `BLANK` where it has it without a value. A key with several services is
-        one line: "a; b".
+        one line: "a; b". A key whose account is not known has what is said of its name.
     """
-    held = keys.drop_duplicates("key_name").set_index("key_name")
+    import pandas as pd
+
+    told = _inventory(keys)
     made = rolled.copy()
-    known = made["key_name"].isin(held.index)
-    for name in OWNED:
-        told = made["key_name"].map(held[name]).astype(object)
-        told = told.where(told.notna() & (told != ""), BLANK)
-        made[name] = told.where(known, UNALLOCATED)
+    pairs = zip(_texts(made, "account"), _texts(made, "key_name"), strict=True)
+    said = [_said(told, *pair) for pair in pairs]
+    for place, name in enumerate(OWNED):
+        made[name] = pd.Series([one[place] for one in said], made.index, object)
     return made
+
+
+_NOBODY = (UNALLOCATED,) * len(OWNED)
+
+
+def _said(
+    told: Mapping[tuple[str | None, str], tuple[str, ...]], account: str, key: str
+) -> tuple[str, ...]:
+    whose = (account, "") if account else ("", None)
+    return next((told[one, key] for one in whose if (one, key) in told), _NOBODY)
+
+
+def _inventory(keys: "pd.DataFrame") -> dict[tuple[str | None, str], tuple[str, ...]]:
+    """What is said of a key: by account and name, and under None by its name alone."""
+    rows: dict[tuple[str | None, str], list[dict[Any, Any]]] = {}
+    lines = zip(
+        _texts(keys, "account"), _texts(keys, "key_name"), keys.to_dict("records"), strict=True
+    )
+    for account, key, row in lines:
+        if key:
+            for whose in (account, None):
+                rows.setdefault((whose, key), []).append(row)
+    return {key: tuple(_joined(lines, name) for name in OWNED) for key, lines in rows.items()}
+
+
+def _joined(rows: Sequence[Mapping[Any, Any]], name: str) -> str:
+    values = [row[name] for row in rows if isinstance(row[name], str) and row[name]]
+    return "; ".join(dict.fromkeys(values)) or BLANK
+
+
+def _texts(frame: "pd.DataFrame", name: str) -> list[str]:
+    """The texts of a column; empty where one is unknown, or the column is not there."""
+    if name not in frame.columns:
+        return [""] * len(frame)
+    return [value if isinstance(value, str) else "" for value in frame[name]]
 
 
 def named(values: "pd.Series") -> "pd.Series":

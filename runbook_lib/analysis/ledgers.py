@@ -1,5 +1,6 @@
 """The balance against the usage rows, and the hours an export lacks."""
 
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +13,28 @@ if TYPE_CHECKING:
 LEAST_MISSING = 20.0
 """Requests that must be usual in an empty span before it counts as a gap."""
 
+OTHER_WEEKS = 2
+"""Weeks beside its own in which an hour of the week must be known to tell what is usual in it."""
+
 STEPS = ("account", "start", "end", "balance_before", "added", "balance_after", "billed_usd")
 
 
-def steps(ledger: "pd.DataFrame", hourly: "pd.DataFrame") -> "pd.DataFrame":
+def steps(
+    ledger: "pd.DataFrame", hourly: "pd.DataFrame", window: Window, *, until: datetime
+) -> "pd.DataFrame":
     """Hold each step of the balance against the usage rows between its two readings.
+
+    A step is judged where the usage rows of all of it are known: it lies inside the window, begins
+    no earlier than the usage of its account, and ends no later.
 
     Args:
         ledger: Rows of the ledger: `account`, `ts`, `kind` (top_up, refund, reading), `amount`,
             `currency`, `balance`; rows in another currency than USD are left out.
-        hourly: Usage by hour: `account`, `bucket` (start, aware), `cost_usd` (Decimal USD).
+        hourly: Usage by hour: `account`, `bucket` (start, aware), `cost_usd` (Decimal USD). A
+            ledger without an account is that of the one account there is; where several are, or
+            none fits, nothing is told.
+        window: The span asked; *hourly* has nothing after it.
+        until: End of all usage rows held.
 
     Returns:
         One row a step between two rows with a balance: `account`, `start`, `end` (aware UTC),
@@ -34,10 +47,40 @@ def steps(ledger: "pd.DataFrame", hourly: "pd.DataFrame") -> "pd.DataFrame":
 
     rows: list[tuple[Any, ...]] = []
     known = ledger[ledger["currency"].fillna("USD") == "USD"].sort_values("ts", kind="stable")
-    for account, own in known.groupby("account", dropna=False, sort=True):
-        billed = hourly[hourly["account"].map(str) == str(account)]
-        rows += _of_account(str(account), own.to_dict("records"), billed)
+    usage = hourly.assign(account=hourly["account"].astype(object).fillna(""))
+    named, all_named = set(known["account"].fillna("")), set(usage["account"])
+    for account, own in known.groupby(known["account"].fillna(""), sort=True):
+        whose = _match(str(account), named, all_named)
+        billed = usage[usage["account"] == whose]
+        if whose is None or billed.empty:
+            continue
+        first, last = _reach(billed, window, until, alone=len(all_named) == 1)
+        made = _of_account(str(account), own.to_dict("records"), billed)
+        rows += [step for step in made if first <= step[1] and step[2] <= last]
     return pd.DataFrame(rows, columns=[*STEPS, "unexplained_usd", "bound_usd"])
+
+
+def _match(account: str, ledgers: set[str], usage: set[str]) -> str | None:
+    """The account of usage that a ledger is of; None where that is not known."""
+    if account in usage:
+        return account
+    rest = usage - ledgers
+    return next(iter(rest)) if not account and len(usage) == len(rest) == 1 else None
+
+
+def _reach(
+    billed: "pd.DataFrame", window: Window, until: datetime, *, alone: bool
+) -> tuple[Any, Any]:
+    """The span of a window in which all usage of an account is known.
+
+    Without other accounts, usage is known as far as rows are held; with some, the export of this
+    one may end sooner, so that its own last hour counts.
+    """
+    import pandas as pd
+
+    hour = pd.Timedelta(hours=1)
+    held = pd.Timestamp(until).ceil("h") if alone else billed["bucket"].max() + hour
+    return max(pd.Timestamp(window.start), billed["bucket"].min()), min(window.end, held)
 
 
 def _of_account(
@@ -68,38 +111,60 @@ def _between(billed: "pd.DataFrame", start: Any, end: Any) -> tuple[Decimal, Dec
     return money.total(inside["cost_usd"].dropna()), money.total(cut["cost_usd"].dropna())
 
 
-def gaps(hourly: "pd.DataFrame", window: Window) -> list[tuple[Window, float]]:
+def gaps(hourly: "pd.DataFrame", window: Window, *, until: datetime) -> list[tuple[Window, float]]:
     """Find spans of a window without any usage row although many would be usual.
 
     Args:
         hourly: Usage of all keys by hour: `bucket` (start, aware), `requests`; it should reach
-            back some weeks.
+            back some weeks. It has nothing after the window.
         window: The span asked.
+        until: End of all usage rows held: an hour after it is not known to be empty.
 
     Returns:
-        Each gap with the requests that are usual in it, by the mean of the same hours of the day.
+        Each gap with the requests that are usual in it, as `_usual` tells them.
     """
     import pandas as pd
 
     if hourly.empty:
         return []
     counts = hourly.groupby("bucket")["requests"].sum().astype(float)
-    hours = pd.date_range(
-        max(counts.index.min(), pd.Timestamp(window.start).floor("h")),
-        min(counts.index.max(), pd.Timestamp(window.end)),
-        freq="h",
-        inclusive="left",
+    hour = pd.Timedelta(hours=1)
+    start, end, held = (
+        pd.Timestamp(at).tz_convert("UTC").floor("h") for at in (window.start, window.end, until)
     )
-    every = pd.date_range(counts.index.min(), counts.index.max(), freq="h")
-    usual = counts.reindex(every, fill_value=0.0).groupby(every.hour).mean()
+    start, end = max(start, counts.index.min()), min(end, held)
+    last = max(counts.index.max() + hour, end)
+    every = pd.date_range(counts.index.min(), last, freq="h", inclusive="left")
+    filled = counts.reindex(every, fill_value=0.0)
+    asked = (every >= start) & (every < end) & ~every.isin(counts.index)
     found: list[tuple[Window, float]] = []
-    start, missed = None, 0.0
-    for hour in [*hours, None]:
-        if hour is not None and hour not in counts.index:
-            start, missed = start or hour, missed + float(usual.get(hour.hour, 0.0))
-            continue
-        if start is not None and missed >= LEAST_MISSING:
-            end = hour if hour is not None else hours[-1] + pd.Timedelta(hours=1)
-            found.append((Window(start=start.to_pydatetime(), end=end.to_pydatetime()), missed))
-        start, missed = None, 0.0
+    missing = _usual(filled)[asked]
+    spans = (missing.index.to_series().diff() != hour).cumsum()
+    for _, part in missing.groupby(spans):
+        if (missed := float(part.sum())) >= LEAST_MISSING:
+            ends = (part.index[0].to_pydatetime(), (part.index[-1] + hour).to_pydatetime())
+            found.append((Window(start=ends[0], end=ends[1]), missed))
     return found
+
+
+def _usual(filled: "pd.Series") -> "pd.Series":
+    """Tell what is usual in an hour that is empty.
+
+    Args:
+        filled: Requests by hour, 0 where there are none; each hour has its start (UTC) as index.
+
+    Returns:
+        Requests by hour: the median of the same hour of other weeks, where enough are known. Else
+        the mean of that hour of the day, of weekdays for weekdays and of weekends for weekends:
+        many services rest then.
+    """
+    times = filled.index.to_series()
+    weekday, hour = times.dt.day_of_week, times.dt.hour
+    by_week = filled.groupby([weekday, hour]).transform(_beside)
+    return by_week.fillna(filled.groupby([weekday >= 5, hour]).transform("mean"))
+
+
+def _beside(counts: "pd.Series") -> float:
+    """The median of all weeks but the least: an empty hour is the least of its own."""
+    others = counts.sort_values().iloc[1:]
+    return float(others.median()) if len(others) >= OTHER_WEEKS else float("nan")

@@ -80,8 +80,15 @@ def _worked(spent: Spent) -> Worked:
         raised=raised,
         causes=spend_causes.causes(raised, spent.past, weights=weights),
         # What an account holds, or when it rests, says nothing of one key or model.
-        steps=_touching(ledgers.steps(spent.ledger, spent.hours), spent),
-        gaps=[] if spent.filtered else ledgers.gaps(spent.hours, spent.window),
+        steps=ledgers.steps(
+            spent.ledger.iloc[:0] if spent.filtered else spent.ledger,
+            spent.hours,
+            spent.window,
+            until=spent.span.end,
+        ),
+        gaps=[]
+        if spent.filtered
+        else ledgers.gaps(spent.hours, spent.window, until=spent.span.end),
         files=exports.seen(spent.exports, spent.repeated, spent.window),
     )
 
@@ -102,11 +109,6 @@ def _sides(spent: Spent, losses: lost.Lost | None) -> pd.DataFrame:
     else:
         table = spent.sides
     return sides.bounded(table, sides.dearest(spent.rolled))
-
-
-def _touching(steps: pd.DataFrame, spent: Spent) -> pd.DataFrame:
-    touch = (steps["start"] < spent.window.end) & (steps["end"] > spent.window.start)
-    return steps[touch & (not spent.filtered)]
 
 
 def _findings(spent: Spent, work: Worked, whole: Decimal) -> Iterator[Finding]:

@@ -67,6 +67,48 @@ def test_blank_names_and_keys_outside_the_inventory_are_lines_of_their_own() -> 
     assert set(drill.split(rolled, "owner", top=9)["owner"]) == {"platform", drill.UNALLOCATED}
 
 
+INVENTORY = pd.DataFrame(
+    [
+        ("a", "web", "production", "shop", "alice"),
+        ("a", "web", "production", "batch", "bob"),
+        ("b", "web", "staging", "", "carol"),
+        ("", "web", "dev", "lab", "dora"),
+        ("", "cron", "production", "jobs", "dora"),
+        ("a", "only", "production", "jobs", "erin"),
+    ],
+    columns=["account", "key_name", "environment", "service", "owner"],
+)
+
+
+@pytest.mark.parametrize(
+    ("account", "key", "told"),
+    [
+        pytest.param("a", "web", ("production", "shop; batch", "alice; bob"), id="two owners"),
+        pytest.param("b", "web", ("staging", drill.BLANK, "carol"), id="same name, other account"),
+        pytest.param("c", "web", ("dev", "lab", "dora"), id="row of every account"),
+        pytest.param("", "web", ("dev", "lab", "dora"), id="account unknown"),
+        pytest.param("a", "cron", ("production", "jobs", "dora"), id="no row of its own"),
+        pytest.param("", "only", ("production", "jobs", "erin"), id="name alone"),
+        pytest.param("b", "only", (drill.UNALLOCATED,) * 3, id="key of another account"),
+        pytest.param("a", None, (drill.UNALLOCATED,) * 3, id="no name"),
+    ],
+)
+def test_a_key_belongs_to_the_owners_of_its_account(
+    account: str, key: str | None, told: tuple[str, ...]
+) -> None:
+    """Two accounts may have a key of one name; a showback must not bill one for the other."""
+    rolled = pd.DataFrame([(account, key)], columns=["account", "key_name"], index=[7])
+    (made,) = drill.owned(rolled, INVENTORY)[list(drill.OWNED)].itertuples(index=False)
+    assert tuple(made) == told
+
+
+def test_without_an_inventory_nobody_owns_anything() -> None:
+    """An empty table must not fail, nor invent owners."""
+    rolled = pd.DataFrame([("", "web")], columns=["account", "key_name"])
+    assert set(drill.owned(rolled, INVENTORY.iloc[:0])["owner"]) == {drill.UNALLOCATED}
+    assert drill.owned(rolled.iloc[:0], INVENTORY).empty
+
+
 def test_counts_beyond_64_bits_are_summed_exactly() -> None:
     """An export can say 10^18 tokens, in forty rows; a sum that wraps would be negative."""
     lines = [_line("web", "small", "2026-10-24T23:00+02:00", Decimal(1), 10**18) for _ in range(40)]
