@@ -1,12 +1,12 @@
 """Billed cost against tokens × price: what agrees, what differs, what nobody can price."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from runbook_lib import money
-from runbook_lib.pricing import PriceList, Tokens
+from runbook_lib.pricing import Cost, PriceList, Tokens
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +18,8 @@ VERDICTS = {
     "agrees": "billed is tokens × price",
     "differs": "billed is not tokens × price",
     "tiered": "its price depends on the size of each request, of which a sum tells nothing",
+    "open": "its sum cannot tell, and it has too many rows to look at each",
+    "refund": "a negative amount: money that was given back",
     "not billed": "it has tokens and a price, and was billed 0",
     "no price": "no list and no prices.csv has a price for it",
     "no cost": "the export has no cost for it; it is in no total",
@@ -35,6 +37,9 @@ KINDS = {
 
 Weights = Mapping[str, Mapping[str, float]]
 """Model → column of a roll-up → price of its tokens, in any one unit."""
+
+Line = tuple[str, int, Decimal, Decimal | None, str]
+"""What was judged: verdict, requests, billed, expected, why."""
 
 _PROBE = 1000
 """Tokens by which a price is asked: small enough for the first tier of every model."""
@@ -72,31 +77,58 @@ def _unit(prices: PriceList, model: str, kind: str, at: datetime) -> float | Non
 
 
 def check(rolled: "pd.DataFrame", prices: PriceList) -> "pd.DataFrame":
-    """Hold what was billed against tokens × price × rate multiplier.
+    """Hold what was billed against tokens × price × rate multiplier, by sums.
 
     Args:
-        rolled: Roll-up of usage by day, `account`, `model` and `rate_multiplier`: reads `bucket`,
-            `requests`, `without_cost` (rows whose cost is unknown), the token sums and `cost_usd`.
+        rolled: Roll-up of usage by UTC day, `account`, `model` and `rate_multiplier`: reads
+            `bucket`, `requests`, `without_cost` (rows whose cost is unknown), the token sums,
+            `cost_usd` and, where there, `max_cost_usd`.
         prices: The price list with the user's overrides.
 
     Returns:
         One row a model, multiplier and verdict, dearest first: `model`, `rate_multiplier`,
         `verdict` (see `VERDICTS`), `requests`, `billed_usd`, `expected_usd` (Decimal USD; None
-        where nobody has a price), `difference_usd` (billed − expected), `why`.
+        where nobody has a price, or a sum cannot tell it), `difference_usd` (billed − expected),
+        `why`. Some verdicts are open until single rows were looked at: see `settled`.
 
     Source: contract §7, §8 (M): billed = original × multiplier; no prices are published.
     """
+    lines = ((row, line) for row in rolled.to_dict("records") for line in _of_sum(row, prices))
+    return _table(lines)
+
+
+def settled(rolled: "pd.DataFrame", rows: "pd.DataFrame", prices: PriceList) -> "pd.DataFrame":
+    """Check again, row by row, what sums leave open.
+
+    Args:
+        rolled: As `check` takes it.
+        rows: Usage rows of the models in doubt, in the columns of their table. A model counts as
+            looked through where all its requests are among them; the others stay as their sums say.
+        prices: The price list with the user's overrides.
+
+    Returns:
+        As `check` gives it; a model that was looked through has a line a verdict of its rows.
+    """
+    asked = rolled.groupby("model")["requests"].sum()
+    seen = rows["model"].value_counts()
+    through = {name for name, count in seen.items() if asked.get(name) == count}
+    sums = rolled[~rolled["model"].isin(through)].to_dict("records")
+    single = rows[rows["model"].isin(through)].to_dict("records")
+    lines = [(row, line) for row in sums for line in _of_sum(row, prices)]
+    return _table([*lines, *((row, _of_row(row, prices)) for row in single)])
+
+
+def _table(judged: Iterable[tuple[dict[Any, Any], Line]]) -> "pd.DataFrame":
+    """Add lines up by model, multiplier, verdict and reason."""
     import pandas as pd
 
     lines: dict[tuple[Any, ...], list[Any]] = {}
-    for row in rolled.to_dict("records"):
-        for verdict, requests, billed, expected, why in _judged(row, prices):
-            name, factor = row["model"], row["rate_multiplier"]
-            key = (name if isinstance(name, str) else None, _factor(factor), verdict, why)
-            held = lines.setdefault(key, [0, money.ZERO, money.ZERO])
-            held[0] += requests
-            held[1] += billed
-            held[2] = None if expected is None or held[2] is None else held[2] + expected
+    for row, (verdict, requests, billed, expected, why) in judged:
+        key = (_name(row["model"]), _factor(row["rate_multiplier"]), verdict, why)
+        held = lines.setdefault(key, [0, money.ZERO, money.ZERO])
+        held[0] += requests
+        held[1] += billed
+        held[2] = None if expected is None or held[2] is None else held[2] + expected
     rows = [
         (name, factor, verdict, count, billed, expected, _less(billed, expected), why)
         for (name, factor, verdict, why), (count, billed, expected) in lines.items()
@@ -114,7 +146,7 @@ def check(rolled: "pd.DataFrame", prices: PriceList) -> "pd.DataFrame":
     return made.loc[order.index].reset_index(drop=True)
 
 
-SUSPECT = ("differs", "tiered")
+SUSPECT = ("differs", "tiered", "open")
 """Verdicts that only single rows can settle."""
 
 ODD = [
@@ -151,14 +183,7 @@ def odd_rows(rows: "pd.DataFrame", prices: PriceList) -> "pd.DataFrame":
 
     found = []
     for row in rows.to_dict("records"):
-        billed, factor = row["cost_usd"], _factor(row["rate_multiplier"])
-        expected = prices.cost(
-            row["model"] if isinstance(row["model"], str) else None,
-            Tokens(**{kind: _count(row[column]) for column, kind in KINDS.items()}),
-            at=row["ts"].to_pydatetime(),
-            multiplier=Decimal(1) if factor is None else factor,
-            account=str(row["account"] or ""),
-        ).usd
+        billed, expected = row["cost_usd"], _cost(row, prices, row["ts"]).usd
         if expected is None or not isinstance(billed, Decimal):
             continue
         if abs(billed - expected) > ROUNDING_USD:
@@ -174,6 +199,10 @@ def odd_rows(rows: "pd.DataFrame", prices: PriceList) -> "pd.DataFrame":
     return pd.DataFrame(found, columns=ODD)
 
 
+def _name(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
 def _factor(value: object) -> Decimal | None:
     return value if isinstance(value, Decimal) else None
 
@@ -182,10 +211,35 @@ def _less(billed: Decimal, expected: Decimal | None) -> Decimal | None:
     return None if expected is None else billed - expected
 
 
-def _judged(
-    row: dict[Any, Any], prices: PriceList
-) -> Iterable[tuple[str, int, Decimal, Decimal | None, str]]:
-    """Judge one line of a roll-up: verdict, requests, billed, expected, why."""
+def _cost(row: Mapping[Any, Any], prices: PriceList, at: Any, requests: int = 1) -> Cost:
+    """What the tokens of a line cost at one time."""
+    factor = _factor(row["rate_multiplier"])
+    return prices.cost(
+        _name(row["model"]),
+        Tokens(**{kind: _count(row[column]) for column, kind in KINDS.items()}),
+        at=at.to_pydatetime(),
+        requests=requests,
+        multiplier=Decimal(1) if factor is None else factor,
+        account=str(row.get("account") or ""),
+    )
+
+
+def _of_row(row: Mapping[Any, Any], prices: PriceList) -> Line:
+    """Judge one usage row."""
+    billed, cost = row["cost_usd"], _cost(row, prices, row["ts"])
+    if not isinstance(billed, Decimal):
+        return "no cost", 1, money.ZERO, None, VERDICTS["no cost"]
+    if billed < 0:
+        return "refund", 1, billed, None, VERDICTS["refund"]
+    if cost.usd is None:
+        return "no price", 1, billed, None, cost.missing
+    if abs(billed - cost.usd) <= ROUNDING_USD:
+        return "agrees", 1, billed, cost.usd, ""
+    return "differs" if billed else "not billed", 1, billed, cost.usd, ""
+
+
+def _of_sum(row: dict[Any, Any], prices: PriceList) -> Iterable[Line]:
+    """Judge a day of a roll-up."""
     lacking = int(row["without_cost"])
     if lacking:
         yield "no cost", lacking, money.ZERO, None, VERDICTS["no cost"]
@@ -193,21 +247,41 @@ def _judged(
     if requests <= 0:
         return
     billed = money.or_zero(row["cost_usd"])
-    tokens = Tokens(**{kind: _count(row[column]) for column, kind in KINDS.items()})
-    factor = _factor(row["rate_multiplier"])
-    cost = prices.cost(
-        row["model"] if isinstance(row["model"], str) else None,
-        tokens,
-        at=row["bucket"].to_pydatetime(),
-        requests=requests,
-        multiplier=Decimal(1) if factor is None else factor,
-        account=str(row.get("account") or ""),
-    )
-    if cost.usd is None:
+    cost = _cost(row, prices, row["bucket"], requests)
+    if why := _hindrance(row, prices, cost, billed):
+        yield "open", requests, billed, None, why
+    elif cost.usd is None:
         yield "no price", requests, billed, None, cost.missing
-        return
-    verdict = _verdict(billed, cost.usd, requests, exact=cost.exact)
-    yield verdict, requests, billed, cost.usd, ""
+    else:
+        verdict = _verdict(billed, cost.usd, requests, exact=cost.exact)
+        yield verdict, requests, billed, cost.usd, ""
+
+
+def _hindrance(row: dict[Any, Any], prices: PriceList, cost: Cost, billed: Decimal) -> str:
+    """Say why the sum of a day cannot be held against one price; empty where it can."""
+    agrees = cost.usd is not None and (
+        _verdict(billed, cost.usd, int(row["requests"]), exact=True) == "agrees"
+    )
+    if _changes(row, prices, cost, hours=1 if agrees else 24):
+        return "its price changes within a day"
+    if cost.usd is None:
+        return ""
+    if int(row["without_cost"]):
+        return "some of its requests have tokens and no cost"
+    dearest = row.get("max_cost_usd")
+    if agrees and isinstance(dearest, Decimal) and dearest > cost.usd + ROUNDING_USD:
+        return "one request was billed more than all of its day should be"
+    return ""
+
+
+def _changes(row: dict[Any, Any], prices: PriceList, cost: Cost, *, hours: int) -> bool:
+    """Tell whether the same tokens cost something else later on the day, in so many looks."""
+    ends = [row["bucket"] + _DAY * part / hours - _TICK for part in range(1, hours + 1)]
+    requests = int(row["requests"])
+    return any(_cost(row, prices, at, requests).usd != cost.usd for at in ends)
+
+
+_DAY, _TICK = timedelta(days=1), timedelta(microseconds=1)
 
 
 def _count(value: Any) -> int:

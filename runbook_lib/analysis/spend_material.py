@@ -31,8 +31,8 @@ class Spent:
         hours: Usage of all keys by hour, far enough back to know what is usual.
         past: The roll-up in which spikes were looked for, with `endpoint`.
         spikes: What was found in it; news: what is new on a key, as `first_seen` gives it.
-        check: Billed against prices by model, as `priced.check` gives it; suspects: the dearest
-            rows of the models that it leaves open.
+        check: Billed against prices by model, as `priced.settled` gives it; suspects: the dearest
+            rows of the models that sums leave open.
         bands: Measure → requests by bands of it, as `Store.spread` gives them.
         rows: The dearest rows; left_out, left_out_usd: the others.
         exports, repeated: Files of usage rows, and rows that stand twice in one, as the store gives

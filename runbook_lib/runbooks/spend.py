@@ -193,11 +193,11 @@ def _priced(store: "Store", inside: Filter) -> dict[str, Any]:
     """Billed against prices, and the dearest rows of the models that this leaves open."""
     prices = price_list(store.table("prices"))
     days = ("account", "model", "rate_multiplier")
-    check = priced.check(store.roll_up("usage", days, grain="day", where=inside), prices)
-    models = priced.suspects(check)
+    rolled = store.roll_up("usage", days, grain="day", where=inside)
+    models = priced.suspects(priced.check(rolled, prices))
     where = replace(inside, equals={**inside.equals, "model": models})
-    rows = store.rows("usage", where, limit=MOST_ROWS if models else 0, order="dearest")
-    return {"prices": prices, "check": check, "suspects": rows.frame}
+    rows = store.rows("usage", where, limit=MOST_ROWS if models else 0, order="dearest").frame
+    return {"prices": prices, "check": priced.settled(rolled, rows, prices), "suspects": rows}
 
 
 def _counted(store: "Store", inside: Filter) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from runbook_lib.analysis import priced
+from runbook_lib.analysis import priced, spend_findings
+from runbook_lib.findings import Finding, Severity
 from runbook_lib.pricing import price_list
 
 AT = pd.Timestamp("2026-11-20", tz="UTC")
@@ -54,14 +55,128 @@ def test_a_line_is_judged_by_its_tokens(
     assert found["difference_usd"] == difference
 
 
-def test_rows_without_a_cost_are_a_line_of_their_own() -> None:
-    """A cost that is unknown is in no total, and the reader must know of how many."""
-    found = priced.check(pd.DataFrame([_line("3", without_cost=40)]), price_list(OWN))
-    assert dict(zip(found["verdict"], found["requests"], strict=True)) == {
-        "agrees": 960,
-        "no cost": 40,
-    }
-    assert set(found["verdict"]) <= set(priced.VERDICTS)
+def _row(cost: str | None, **changes: Any) -> dict[str, Any]:
+    """A usage row of a thousand input tokens; it should cost 0.003 USD."""
+    rest = {"ts": AT, "request_id": "client:a", "key_name": "web", "source_file": "usage.csv"}
+    return {**_line(cost), **rest, "input_tokens": 1000, "row_number": 7, **changes}
+
+
+def _day(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """The roll-up of rows of one day and model."""
+    costs = [row["cost_usd"] for row in rows if row["cost_usd"] is not None]
+    sums = {kind: sum(row[kind] for row in rows) for kind in priced.KINDS}
+    line = {**_line(None), "model": rows[0]["model"], **sums, "requests": len(rows)}
+    line |= {"rate_multiplier": rows[0]["rate_multiplier"], "cost_usd": sum(costs, Decimal(0))}
+    line |= {"without_cost": len(rows) - len(costs), "max_cost_usd": max(costs, default=None)}
+    return pd.DataFrame([line])
+
+
+def _verdicts(made: pd.DataFrame) -> dict[str, tuple[int, Decimal | None]]:
+    lines = made.to_dict("records")
+    return {line["verdict"]: (line["requests"], line["difference_usd"]) for line in lines}
+
+
+def test_rows_without_a_cost_do_not_make_the_others_differ() -> None:
+    """Their tokens are in the sum and their cost is not: only the other rows can tell."""
+    rows = [*[_row("0.003")] * 9, _row(None)]
+    sums = priced.check(_day(rows), price_list(OWN))
+    assert _verdicts(sums) == {"open": (9, None), "no cost": (1, None)}
+    assert priced.suspects(sums) == ["house-model"]
+    made = priced.settled(_day(rows), pd.DataFrame(rows), price_list(OWN))
+    assert _verdicts(made) == {"agrees": (9, Decimal(0)), "no cost": (1, None)}
+    assert set(made["verdict"]) <= set(priced.VERDICTS)
+
+
+CHANGED = pd.concat(
+    [OWN.assign(to=AT + pd.Timedelta(hours=16)),
+     OWN.assign(**{"from": AT + pd.Timedelta(hours=16), "usd_per_million": Decimal(4)})]
+)  # fmt: skip
+"""A price that doubles when a day begins in Shanghai, which is within a day of UTC."""
+
+
+@pytest.mark.parametrize(
+    ("late", "expected"),
+    [
+        pytest.param("0.006", {"agrees": (2, Decimal(0))}, id="both prices"),
+        pytest.param(
+            "0.003", {"agrees": (1, Decimal(0)), "differs": (1, Decimal("-0.003"))}, id="old price"
+        ),
+    ],
+)
+def test_a_price_that_changes_within_a_day_is_held_against_each_row(
+    late: str, expected: dict[str, tuple[int, Decimal]]
+) -> None:
+    """Half a day at the old price is no wrong bill, and the old price after it is one."""
+    rows = [_row("0.003"), _row(late, ts=AT + pd.Timedelta(hours=20))]
+    prices = price_list(CHANGED)
+    assert _verdicts(priced.check(_day(rows), prices)) == {"open": (2, None)}
+    assert _verdicts(priced.settled(_day(rows), pd.DataFrame(rows), prices)) == expected
+
+
+def test_a_price_that_begins_within_a_day_is_no_missing_price() -> None:
+    """At midnight nobody had a price; at noon somebody had."""
+    rows = [_row("0.003", ts=AT + pd.Timedelta(hours=12)), _row("0.003")]
+    prices = price_list(OWN.assign(**{"from": AT + pd.Timedelta(hours=9)}))
+    assert priced.suspects(priced.check(_day(rows), prices)) == ["house-model"]
+    made = priced.settled(_day(rows), pd.DataFrame(rows), prices)
+    assert _verdicts(made) == {"agrees": (1, Decimal(0)), "no price": (1, None)}
+
+
+def test_a_dollar_too_much_and_a_dollar_back_do_not_cancel() -> None:
+    """The sum of the day agrees; one request is dearer than the whole day should be."""
+    rows = [_row("0.003"), _row("1.003"), _row("-0.997")]
+    made = priced.settled(_day(rows), pd.DataFrame(rows), price_list(OWN))
+    assert _verdicts(made) == {
+        "agrees": (1, Decimal(0)), "differs": (1, Decimal(1)), "refund": (1, None)
+    }  # fmt: skip
+
+
+def test_a_model_with_rows_left_out_keeps_the_verdict_of_its_sums() -> None:
+    """Rows that were not looked at may hold the difference."""
+    rows = [_row("0.003"), _row("0.5")]
+    made = priced.settled(_day(rows), pd.DataFrame(rows[:1]), price_list(OWN))
+    assert _verdicts(made) == {"differs": (2, Decimal("0.497"))}
+
+
+def _found(rows: list[dict[str, Any]], *, looked_at: int) -> list[Finding]:
+    """What is told of a day of which so many rows were looked at."""
+    prices, seen = price_list(OWN), pd.DataFrame(rows[:looked_at])
+    made = priced.settled(_day(rows), seen, prices)
+    return list(spend_findings.of_prices(made, priced.odd_rows(seen, prices)))
+
+
+def test_a_refund_is_told_as_a_refund() -> None:
+    """Money that was given back is no wrong price of the other rows."""
+    rows = [*[_row("0.003")] * 5, _row("-0.1", input_tokens=0, row_number=9)]
+    (found,) = _found(rows, looked_at=6)
+    assert found.title == ("Model house-model: 1 refund, -$0.10 in all: money that was given back")
+    assert (found.severity, found.evidence[1].row) == (Severity.INFO, 9)
+
+
+@pytest.mark.parametrize("looked_at", [3, 2], ids=["all rows", "some rows"])
+def test_a_wrong_row_of_a_model_with_tiers_is_a_finding(looked_at: int) -> None:
+    """A sum of sizes says nothing of the price of each; the row that is wrong does."""
+    size = {"model": "gemini-2.5-pro", "rate_multiplier": Decimal(1)}
+    right = _row("0.1875", **size) | {"input_tokens": 150_000}
+    wrong = {**right, "cost_usd": Decimal(1), "row_number": 8}
+    (found,) = _found([wrong, right, right], looked_at=looked_at)
+    assert (found.rule, found.value, found.expected) == ("cost-differs", 1, Decimal("0.1875"))
+    assert found.impact_usd == Decimal("0.8125")
+    assert [item.row for item in found.evidence[1:]] == [8]
+    assert _found([right] * 3, looked_at=looked_at) == []
+
+
+def test_each_multiplier_cites_its_own_rows() -> None:
+    """Two groups of keys may have two rates; a row is evidence of its own."""
+    rows = [_row("0.5"), _row("0.7", rate_multiplier=None, row_number=8)]
+    days = pd.concat([_day(rows[:1]), _day(rows[1:])])
+    seen, prices = pd.DataFrame(rows), price_list(OWN)
+    found = spend_findings.of_prices(
+        priced.settled(days, seen, prices), priced.odd_rows(seen, prices)
+    )
+    assert [(item.value, item.evidence[1].row) for item in found] == [
+        (Decimal("0.7"), 8), (Decimal("0.5"), 7)
+    ]  # fmt: skip
 
 
 def test_weights_know_only_models_with_all_their_prices() -> None:
