@@ -44,6 +44,9 @@ KEYS = Table(
     ),
 )
 
+PLAN_WINDOWS = {"plan_1d": "daily", "plan_7d": "weekly", "plan_month": "monthly"}
+"""Window of a subscription in `key_state` → how the gateway's answer calls it (M)."""
+
 KEY_STATE = Table(
     name="key_state",
     row="a live answer of GET /v1/usage or /v1/models for one key",
@@ -55,7 +58,11 @@ KEY_STATE = Table(
         Column(name="status", type="int", meaning="Status of the answer"),
         text("code", "Code of a refusal"),
         text("mode", "quota_limited or unrestricted"),
-        text("window", "total, 5h, 1d, 7d; one row each; null for models and refusals"),
+        text(
+            "window",
+            "total, 5h, 1d, 7d; plan_1d, plan_7d, plan_month of a subscription; one row each; "
+            "null for models and refusals",
+        ),
         money("limit_usd", "Limit of that window"),
         money("used_usd", "Used of it; the total lags up to five minutes (M)"),
         money("remaining_usd", "Left of it"),

@@ -8,6 +8,7 @@ An answer is saved as it came, or wrapped as `{"key_name", "status", "headers", 
 import json
 import re
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from runbook_lib import money
 from runbook_lib.errors import InputError, RecordError
-from runbook_lib.schema import KEY_STATE
+from runbook_lib.schema import KEY_STATE, PLAN_WINDOWS
 from runbook_lib.sources import call_values
 from runbook_lib.sources.call_forms import code_of
 from runbook_lib.sources.intake import Intake, Source
@@ -23,6 +24,8 @@ from runbook_lib.sources.own_tables import moment
 from runbook_lib.sources.stage import Stage, clean
 
 Fields = dict[str, object]
+WEEK = timedelta(days=7)
+
 _NAME = re.compile(r"(?:v1_)?(usage|models)_(.+)\.json(?:\.gz)?")
 
 
@@ -136,8 +139,26 @@ def _windows(base: Fields, body: Mapping[str, Any], zone: ZoneInfo | None) -> It
             "remaining_usd": _amount(window.get("remaining")),
             "reset_at": _when(window.get("reset_at"), zone),
         }
-    if not windows:
+    plan = list(_plan(body, zone))
+    yield from (shared | fields for fields in plan)
+    if not windows and not plan:
         yield shared
+
+
+def _plan(body: Mapping[str, Any], zone: ZoneInfo | None) -> Iterator[Fields]:
+    """The windows of a subscription; of the week alone it is told when it began."""
+    told = _object(body.get("subscription"))
+    for window, name in PLAN_WINDOWS.items():
+        limit, used = (_amount(told.get(f"{name}_{part}_usd")) for part in ("limit", "usage"))
+        begun = _when(told.get(f"{name}_window_start"), zone)
+        if limit is not None:
+            yield {
+                "window": window,
+                "limit_usd": limit,
+                "used_usd": used,
+                "remaining_usd": None if used is None else max(limit - used, money.ZERO),
+                "reset_at": begun + WEEK if name == "weekly" and begun is not None else None,
+            }
 
 
 def _object(value: object) -> Mapping[str, Any]:
@@ -149,7 +170,7 @@ def _text(value: object) -> str | None:
     return None if found is None else clean(found)
 
 
-def _when(value: object, zone: ZoneInfo | None) -> object:
+def _when(value: object, zone: ZoneInfo | None) -> datetime | None:
     return moment("time", value, zone) if isinstance(value, str) and value else None
 
 

@@ -255,3 +255,21 @@ def test_a_finding_cites_the_row_it_stands_on(tmp_path: Path) -> None:
     assert found.grade is Grade.LIKELY
     assert found.impact_usd is not None
     assert found.impact_usd > 400
+
+
+def test_a_subscription_binds_as_its_windows_do() -> None:
+    """What a plan leaves is less than any cap here, and it is no cap to raise."""
+    cap = key("k", "prod", amount=Decimal(100), currency="USD", window="1d")
+    plan = answer("k", "plan_1d", "6", "5.9")
+    parts = size_caps(material({"k": steady(2.0)}, keys=[cap], key_state=[plan]))
+    clocks = parts.exhibits["clocks"].frame
+    (row,) = clocks[clocks["what"] == "plan"].to_dict("records")
+    assert (row["window"], row["remaining_usd"]) == ("1d", Decimal("0.1"))
+    (binding,) = parts.exhibits["effective"].frame.to_dict("records")
+    assert (binding["effective_usd"], binding["binds"]) == (Decimal("0.1"), "plan (1d)")
+    assert binding["plan_left_usd"] == Decimal("0.1")
+    (found,) = [item for item in parts.findings if item.rule == "runs-out"]
+    assert found.title.startswith("The plan of key k (1d)")
+    assert found.next_step is not None
+    assert "Raise" not in found.next_step.text
+    assert set(parts.exhibits["to_type"].frame["window"]) <= {"total", "1d", "7d", "5h", "month"}

@@ -257,6 +257,23 @@ def test_other_live_answers(
     assert {column: held[column] for column in expected} == expected
 
 
+def test_a_subscription_has_a_row_a_window(tmp_path: Path) -> None:
+    """A plan stops a key as its own windows do, and the gateway tells what is left of it."""
+    plan = {
+        "daily_limit_usd": 0.01, "daily_usage_usd": 0.003117,
+        "monthly_limit_usd": 0.1, "monthly_usage_usd": 0.2,
+        "weekly_limit_usd": 0.05, "weekly_usage_usd": 0.003117,
+        "weekly_window_start": "2026-11-24T12:43:46.644428+08:00",
+    }  # fmt: skip
+    body = {"mode": "unrestricted", "planName": "plan-claude", "subscription": plan}
+    rows = kit.rows(kit.read(tmp_path, answer(body), "v1_usage_prod-web.json"))
+    held = {row["window"]: row for row in rows}
+    assert set(held) == {"plan_1d", "plan_7d", "plan_month"}
+    assert held["plan_1d"]["remaining_usd"] == Decimal("0.006883")
+    assert held["plan_month"]["remaining_usd"] == 0
+    assert held["plan_7d"]["reset_at"] == datetime(2026, 12, 1, 4, 43, 46, 644428, tzinfo=UTC)
+
+
 def test_an_answer_that_names_no_key_says_so(tmp_path: Path) -> None:
     """Without its key an answer tells nothing, and a person can still name it."""
     intake = kit.read(tmp_path, answer(LIMITED), "answer.json")

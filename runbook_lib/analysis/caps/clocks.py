@@ -18,7 +18,7 @@ from runbook_lib.analysis.caps.outlook import Outlook, look_at, outlooks, sum_ha
 from runbook_lib.analysis.caps.planned import planned_factor
 from runbook_lib.analysis.caps.refs import Ref
 from runbook_lib.analysis.caps.sized import Sized
-from runbook_lib.analysis.caps.standing import LENGTH_DAYS, Standing
+from runbook_lib.analysis.caps.standing import LENGTH_DAYS, Standing, plans
 from runbook_lib.analysis.caps.tiers import WHOLE, budget_usd
 from runbook_lib.analysis.caps.used import month_start, used_of
 from runbook_lib.findings import Evidence, Join
@@ -116,7 +116,7 @@ class Limit:
     """One limit as it stands: what it is of, what is left, and where that is from.
 
     Attributes:
-        what: "balance", "budget", "key cap" or "window".
+        what: "balance", "budget", "plan" (a subscription), "key cap" or "window".
         views: Outlooks of the spend that it limits.
         limit, used, remaining: USD; None where unknown.
         began, resets: Its span, where known.
@@ -140,7 +140,7 @@ class Limit:
     @property
     def rolls(self) -> bool:
         """Whether it is whole again after a while."""
-        return self.what in ("window", "budget")
+        return self.what in ("window", "budget", "plan")
 
     @property
     def place(self) -> tuple[Ref, str]:
@@ -166,12 +166,13 @@ def limits_of(
         accounts: Balances by account.
 
     Returns:
-        Balances, budgets of the month, key caps and windows.
+        Balances, budgets of the month, key caps, windows and subscriptions.
     """
     return [
         *_balances(material, held, accounts),
         *_budgets(material, held, keys),
         *_caps(keys, caps),
+        *_caps(keys, plans(material, held), what="plan"),
     ]
 
 
@@ -206,7 +207,7 @@ def clocks(times: Sequence[tuple[dict[str, Any], Limit]]) -> pd.DataFrame:
         times: As `timed` gives them.
 
     Returns:
-        A row a limit, soonest first: `what` (balance, budget, key cap, window), `account`,
+        A row a limit, soonest first: `what` (balance, budget, plan, key cap, window), `account`,
         `key_name`, `environment`, `window`, `limit_usd`, `used_usd`, `remaining_usd` (Decimal USD),
         `used_share`, `elapsed_share`, `burn_rate` (used over elapsed share: above 1 it ends early),
         `usd_a_day` (p50), `resets_at` (instant), `runs_out_on` (date at p50), `runs_out_early` (at
@@ -268,14 +269,14 @@ def _budget_source(material: CapMaterial, name: str) -> str:
     return "parameters" if name == WHOLE and material.monthly_budget is not None else "budget"
 
 
-def _caps(keys: Sequence[Sized], caps: Sequence[Standing]) -> Iterator[Limit]:
+def _caps(keys: Sequence[Sized], caps: Sequence[Standing], *, what: str = "") -> Iterator[Limit]:
     by_ref = {one.ref: one for one in keys}
     for cap in caps:
         own = by_ref.get(cap.ref)
         if cap.remaining_usd is None or own is None:
             continue
         yield Limit(
-            what="key cap" if cap.window == "total" else "window",
+            what=what or ("key cap" if cap.window == "total" else "window"),
             views=own.views,
             limit=cap.limit_usd,
             used=cap.used_usd,
@@ -297,7 +298,7 @@ def _caps(keys: Sequence[Sized], caps: Sequence[Standing]) -> Iterator[Limit]:
 def _row(material: CapMaterial, one: Limit) -> dict[str, Any]:
     early, usual = (ends_on(material, one, share) for share in (0.9, 0.5))
     need = amount_of(one.views["month"].quantile(0.9)) - one.remaining
-    today = day_of(material.now, material.timezone)
+    today, lead = day_of(material.now, material.timezone), material.lead_days
     used = None if one.used is None or not one.limit else round(float(one.used / one.limit), 4)
     elapsed = _elapsed(one, material.now)
     return {
@@ -314,7 +315,7 @@ def _row(material: CapMaterial, one: Limit) -> dict[str, Any]:
         "resets_at": one.resets if one.rolls else None,
         "runs_out_on": usual,
         "runs_out_early": early,
-        "act_by": None if one.what == "window" else act_by(early, today, material.lead_days),
+        "act_by": None if one.what in ("window", "plan") else act_by(early, today, lead),
         "amount_usd": None if one.rolls else to_type(need) if need > 0 else Decimal(0),
         "basis": one.basis,
         "source_file": one.cell.source,

@@ -11,7 +11,7 @@ from runbook_lib.analysis.caps.material import CapMaterial
 from runbook_lib.analysis.caps.sized import Sized
 from runbook_lib.analysis.caps.tiers import WHOLE
 
-KINDS = ("balance", "budget", "total", "month", "7d", "1d", "5h")
+KINDS = ("balance", "budget", "plan", "total", "month", "7d", "1d", "5h")
 
 COLUMNS = [
     *("account", "key_name", "environment", "effective_usd", "binds", "ends_first"),
@@ -33,8 +33,9 @@ def effective(
         A row a key: `account`, `key_name`, `environment`, `effective_usd` (the least that is left
         of any of its limits), `binds` (which), `ends_first` (the limit that is used up first at
         p90, with its day `runs_out_early`), and what is left of each: `balance_left_usd`,
-        `budget_left_usd`, `total_left_usd`, `month_left_usd`, `7d_left_usd`, `1d_left_usd`,
-        `5h_left_usd`; Decimal USD, None for a limit that is not set or not known.
+        `budget_left_usd`, `plan_left_usd` (the least of its windows), `total_left_usd`,
+        `month_left_usd`, `7d_left_usd`, `1d_left_usd`, `5h_left_usd`; Decimal USD, None for a limit
+        that is not set or not known.
     """
     return objects([_row(material, one, limits) for one in keys], COLUMNS)
 
@@ -71,13 +72,15 @@ def _holds(one: Limit, key: Sized) -> bool:
 
 
 def _kind(one: Limit) -> str:
-    return one.what if one.what in ("balance", "budget") else str(one.of["window"])
+    return one.what if one.what in ("balance", "budget", "plan") else str(one.of["window"])
 
 
 def _told(one: Limit) -> str:
     if one.what == "budget":
         whole = one.of["environment"] == WHOLE
         return "budget of the month" if whole else f"budget of {one.of['environment']}"
+    if one.what == "plan":
+        return f"plan ({one.of['window']})"
     return {"total": "quota"}.get(
         _kind(one), one.what if one.what == "balance" else f"{_kind(one)} cap"
     )

@@ -194,7 +194,7 @@ def ending(material: CapMaterial, times: Sequence[Timed], today: date) -> list[T
         if one.what != "budget"
         and row["runs_out_early"] is not None
         and (row["runs_out_early"] - today).days <= horizon
-        and (one.what != "window" or (row["used_share"] or 0) >= WINDOW_USED)
+        and (one.what not in ("window", "plan") or (row["used_share"] or 0) >= WINDOW_USED)
     ]
 
 
@@ -228,6 +228,9 @@ def _running_out(
     label = own.label if own is not None else ""
     name = f"Key {label} ({row['window']} cap)" if own is not None else f"The balance{whose}"
     act = f"Raise the cap of {label}" if own is not None else f"Top up the balance{whose}"
+    if limit.what == "plan":
+        name = f"The plan of key {label} ({row['window']})"
+        act = f"Move calls of {label} to another group, or take a larger plan"
     add = f" by {money.usd(row['amount_usd'])}" if row["amount_usd"] else ""
     by = f", at the latest on {row['act_by']}" if row["act_by"] else ""
     return Finding(

@@ -17,6 +17,9 @@ from runbook_lib.findings import Evidence, Join
 LENGTH_DAYS = {"5h": 5 / 24, "1d": 1.0, "7d": 7.0, "month": 30.0}
 """Days of a window; a lifetime cap ("total") has none."""
 
+PLAN = "plan_"
+"""How the windows of a subscription begin in `key_state`."""
+
 _ZERO = Decimal(0)
 
 
@@ -70,6 +73,20 @@ def standing(material: CapMaterial, held: Held) -> list[Standing]:
     for live in _of_answers(material, held, used):
         found[live.ref, live.window] = _over(live, found.get((live.ref, live.window)))
     return [found[place] for place in sorted(found, key=lambda at: (at[0][::-1], at[1]))]
+
+
+def plans(material: CapMaterial, held: Held) -> list[Standing]:
+    """Give what the keys' subscriptions let them spend, from live answers.
+
+    Args:
+        material: Reads `key_state` and `now`.
+        held: The keys.
+
+    Returns:
+        One a key and window (1d, 7d, month). The keys of one group share it.
+    """
+    found = _of_answers(material, held, used_of(material, held.refs), plan=True)
+    return [replace(one, window=one.window.removeprefix(PLAN)) for one in found]
 
 
 def _over(live: Standing, own: Standing | None) -> Standing:
@@ -150,12 +167,15 @@ def _instant(value: Any) -> datetime | None:
     return made
 
 
-def _of_answers(material: CapMaterial, held: Held, used: Used) -> list[Standing]:
+def _of_answers(
+    material: CapMaterial, held: Held, used: Used, *, plan: bool = False
+) -> list[Standing]:
     """The newest live answer up to now of each key and window that names a limit."""
     state = material.key_state
     if state.empty:
         return []
     told = state[state["limit_usd"].notna() & state["window"].notna() & state["key_name"].notna()]
+    told = told[told["window"].str.startswith(PLAN) == plan]
     newest: dict[tuple[Ref, str], dict[Any, Any]] = {}
     for row in told.sort_values("asked_at", kind="stable").to_dict("records"):
         ref = held.refs.of(row.get("account"), row["key_name"])
@@ -170,7 +190,7 @@ def _answered(material: CapMaterial, used: Used, ref: Ref, row: dict[Any, Any]) 
     spent = row.get("used_usd")
     spent = spent if isinstance(spent, Decimal) else None
     resets = _instant(row.get("reset_at"))
-    length = LENGTH_DAYS.get(window)
+    length = LENGTH_DAYS.get(window.removeprefix(PLAN))
     began = resets - timedelta(days=length) if resets and length else None
     basis = f"live answer of {material.told(asked)}"
     if window == "total":
