@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -346,3 +346,26 @@ def test_planned_activity_is_no_spike(sample: Store, week: Report, tmp_path: Pat
         assert ("spend-spike", "dev-agent") in failed(drill_down(store, **asked))
         kit.take_in(store, tmp_path, plan)
         assert ("spend-spike", "dev-agent") not in failed(drill_down(store, **asked))
+
+
+def test_a_drop_is_told_as_one(tmp_path: Path) -> None:
+    """A key that falls silent is no spike: it costs nothing, and nothing of it can be planned."""
+    start = datetime(2026, 3, 2, tzinfo=UTC)
+    items = [
+        kit.item(
+            n,
+            created_at=(start + timedelta(minutes=10 * n)).isoformat(),
+            actual_cost=0.25,
+            total_cost=0.25,
+            api_key={"id": 1, "name": "steady"},
+        )
+        for n in range(6 * 24 * 21)
+        if not 6 * (24 * 17 + 8) <= n < 6 * (24 * 17 + 16)
+    ]
+    with kit.lake(tmp_path, kit.as_list(items)) as store:
+        report = drill_down(store, start="2026-03-16", end="2026-03-23")
+    found = [item for item in report.findings if item.rule == "spend-spike"]
+    assert found
+    assert {item.severity for item in found} == {"low"}
+    assert all(item.impact_usd is None and "more" not in item.title for item in found)
+    assert report.exhibits["to_mark"].frame.empty
