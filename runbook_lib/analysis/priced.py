@@ -41,6 +41,9 @@ Weights = Mapping[str, Mapping[str, float]]
 Line = tuple[str, int, Decimal, Decimal | None, str]
 """What was judged: verdict, requests, billed, expected, why."""
 
+LISTED = "held against the list alone: the gateway publishes no prices"
+"""Why a line that differs may only have another price (contract §8, D)."""
+
 _PROBE = 1000
 """Tokens by which a price is asked: small enough for the first tier of every model."""
 
@@ -235,7 +238,7 @@ def _of_row(row: Mapping[Any, Any], prices: PriceList) -> Line:
         return "no price", 1, billed, None, cost.missing
     if abs(billed - cost.usd) <= ROUNDING_USD:
         return "agrees", 1, billed, cost.usd, ""
-    return "differs" if billed else "not billed", 1, billed, cost.usd, ""
+    return "differs" if billed else "not billed", 1, billed, cost.usd, _whose(cost)
 
 
 def _of_sum(row: dict[Any, Any], prices: PriceList) -> Iterable[Line]:
@@ -254,7 +257,11 @@ def _of_sum(row: dict[Any, Any], prices: PriceList) -> Iterable[Line]:
         yield "no price", requests, billed, None, cost.missing
     else:
         verdict = _verdict(billed, cost.usd, requests, exact=cost.exact)
-        yield verdict, requests, billed, cost.usd, ""
+        yield verdict, requests, billed, cost.usd, _whose(cost) if verdict == "differs" else ""
+
+
+def _whose(cost: Cost) -> str:
+    return LISTED if cost.source == "list" else ""
 
 
 def _hindrance(row: dict[Any, Any], prices: PriceList, cost: Cost, billed: Decimal) -> str:

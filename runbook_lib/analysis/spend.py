@@ -24,6 +24,7 @@ from runbook_lib.analysis.caps.against import overrun
 from runbook_lib.analysis.rules import steps_of, worst_first
 from runbook_lib.analysis.spend_losses import of_losses
 from runbook_lib.analysis.spend_material import Spent, Worked
+from runbook_lib.analysis.spend_prices import of_prices
 from runbook_lib.analysis.spend_sides import of_sides
 from runbook_lib.findings import Coverage, Finding, NextSteps, Report
 
@@ -115,7 +116,7 @@ def _findings(spent: Spent, work: Worked, whole: Decimal) -> Iterator[Finding]:
     yield from found.of_spikes(work.raised, work.causes, spent.place, whole)
     yield from of_losses(work.losses)
     yield from found.of_news(spent.news, spent.place)
-    yield from found.of_prices(spent.check, work.odd_rows)
+    yield from of_prices(spent.check, work.odd_rows)
     yield from of_sides(work.sides, logged=spent.logged)
     yield from found.of_gaps(work.gaps, spent.place)
     yield from exports.findings(work.files, spent.place)

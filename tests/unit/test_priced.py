@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from runbook_lib.analysis import priced, spend_findings
+from runbook_lib.analysis import priced, spend_prices
 from runbook_lib.findings import Finding, Severity
 from runbook_lib.pricing import price_list
 
@@ -142,7 +142,7 @@ def _found(rows: list[dict[str, Any]], *, looked_at: int) -> list[Finding]:
     """What is told of a day of which so many rows were looked at."""
     prices, seen = price_list(OWN), pd.DataFrame(rows[:looked_at])
     made = priced.settled(_day(rows), seen, prices)
-    return list(spend_findings.of_prices(made, priced.odd_rows(seen, prices)))
+    return list(spend_prices.of_prices(made, priced.odd_rows(seen, prices)))
 
 
 def test_a_refund_is_told_as_a_refund() -> None:
@@ -171,7 +171,7 @@ def test_each_multiplier_cites_its_own_rows() -> None:
     rows = [_row("0.5"), _row("0.7", rate_multiplier=None, row_number=8)]
     days = pd.concat([_day(rows[:1]), _day(rows[1:])])
     seen, prices = pd.DataFrame(rows), price_list(OWN)
-    found = spend_findings.of_prices(
+    found = spend_prices.of_prices(
         priced.settled(days, seen, prices), priced.odd_rows(seen, prices)
     )
     assert [(item.value, item.evidence[1].row) for item in found] == [
@@ -208,3 +208,32 @@ def test_single_rows_settle_what_a_sum_leaves_open() -> None:
     (found,) = priced.odd_rows(rows, price_list(OWN)).to_dict("records")
     assert (found["row_number"], found["difference_usd"]) == (8, Decimal("0.001"))
     assert priced.odd_rows(rows.iloc[:0], price_list(OWN)).empty
+
+
+@pytest.mark.parametrize(
+    ("costs", "severity", "words"),
+    [
+        pytest.param(["0.5", "0.5"], "low", "another price here", id="every request"),
+        pytest.param(["0.5", "0.1875"], "medium", "where tokens × price", id="some of them"),
+    ],
+)
+def test_another_price_than_the_list_is_no_fault(
+    costs: list[str], severity: str, words: str
+) -> None:
+    """The gateway publishes no prices: a model that is billed otherwise throughout has its own."""
+    tokens = dict.fromkeys(priced.KINDS, 0) | {"input_tokens": 1_000_000}
+    rows = pd.DataFrame(
+        [
+            {
+                **_line(cost, model="gpt-5.4-mini", rate_multiplier=Decimal("0.25")),
+                **tokens, "requests": 1, "ts": AT, "request_id": f"client:{n}", "key_name": "web",
+                "source_file": "usage.csv", "row_number": n,
+            }
+            for n, cost in enumerate(costs)
+        ]
+    )  # fmt: skip
+    prices = price_list(OWN)
+    made = priced.settled(rows, rows, prices)
+    (found,) = spend_prices.of_prices(made, priced.odd_rows(rows, prices))
+    assert (found.rule, found.severity) == ("cost-differs", severity)
+    assert words in found.title
