@@ -121,9 +121,18 @@ def _findings(spent: Spent, work: Worked, whole: Decimal) -> Iterator[Finding]:
     yield from found.of_gaps(work.gaps, spent.place)
     yield from exports.findings(work.files, spent.place)
     yield from found.of_balance(work.steps, spent.place)
-    yield from found.of_owners(spent.rolled, spent.keys)
+    yield from found.of_owners(spent.rolled, spent.keys, _deleted(spent, work))
     if spent.month is not None:
         yield from overrun(spent.month, OVER_RISK)
+
+
+def _deleted(spent: Spent, work: Worked) -> list[str]:
+    """Name the keys that the log has for usage rows that name none."""
+    if spent.material is None or work.losses is None:
+        return []
+    held = work.losses.paired.rows
+    blank = spent.material.rows["key_name"].isna().to_numpy()[held]
+    return sorted(set(spent.material.attempts.loc[held.index[blank], "key_name"].dropna()))
 
 
 def _join_rate(table: pd.DataFrame) -> float | None:

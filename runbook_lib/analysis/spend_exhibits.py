@@ -1,6 +1,7 @@
 """The tables and figures of a drill-down; those that split spend add up to the same total."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from math import ceil
 
 import pandas as pd
@@ -32,7 +33,7 @@ def of(spent: Spent, work: Worked) -> dict[str, Exhibit]:
     Returns:
         Name → exhibit, in the order of the page.
     """
-    made = [*_split(spent, work), *_moved_by(spent, work), *_held(spent, work), _rows(spent)]
+    made = [*_split(spent, work), *_moved_by(spent, work), *_held(spent, work), _rows(spent, work)]
     return {item.name: item for item in made}
 
 
@@ -74,9 +75,13 @@ def _by_hour(owned: pd.DataFrame) -> Exhibit:
 
 def _moved_by(spent: Spent, work: Worked) -> Iterator[Exhibit]:
     """What moved: the bridge, whole and by key, and the spikes with what is behind them."""
-    told = "Dearer is red, cheaper is blue; the steps add up to the change exactly."
-    yield _exhibit("bridge", "Why spend moved", _steps(work.split), "waterfall", told)
-    yield _exhibit("bridge_by_key", "Why spend moved, key by key", work.split)
+    told = "Dearer is orange, cheaper is blue; the steps add up to the change exactly."
+    steps, by_key, chart = _steps(work.split), work.split, "waterfall"
+    if spent.before is None:
+        told, chart = "No usage rows are held of the time before: nothing to compare with.", ""
+        steps, by_key = steps.iloc[:0], by_key.iloc[:0]
+    yield _exhibit("bridge", "Why spend moved", steps, chart, told)
+    yield _exhibit("bridge_by_key", "Why spend moved, key by key", by_key)
     chart = "strip" if len(spent.strip) else ""
     yield _exhibit("spike_strip", _strip_title(spent), spent.strip, chart)
     events = spent.spikes.events[SPIKES]
@@ -89,7 +94,8 @@ def _moved_by(spent: Spent, work: Worked) -> Iterator[Exhibit]:
 def _held(spent: Spent, work: Worked) -> Iterator[Exhibit]:
     """What was held against something else: logs, prices, files, the balance, the budget."""
     losses = _lost(work.losses)
-    yield _exhibit("lost_money", "Money that bought nothing, or more than was asked", losses)
+    title = "Money that bought nothing, or more than was asked"
+    yield _exhibit("lost_money", title, losses, note=_together(losses))
     told = "cost_usd lies between low_usd and high_usd, whatever the rows without an id turn out."
     title = "Usage rows against the callers' log, key by key"
     yield _exhibit("reconciled", title, work.sides, note=told)
@@ -105,14 +111,27 @@ def _held(spent: Spent, work: Worked) -> Iterator[Exhibit]:
         yield _exhibit("month_end", title, frame, note=spent.month.reason or note)
 
 
-def _rows(spent: Spent) -> Exhibit:
+def _rows(spent: Spent, work: Worked) -> Exhibit:
+    """The dearest rows, with the id of the attempt that each was put together with."""
+    frame = spent.rows.copy()
+    ids = {}
+    if spent.material is not None and work.losses is not None:
+        held, rows = work.losses.paired.rows, spent.material.rows
+        names = spent.material.attempts.loc[held.index, "client_request_id"]
+        where = rows.iloc[held.to_numpy()][["source_file", "row_number"]]
+        ids = dict(zip(where.itertuples(index=False, name=None), names, strict=True))
+    places = zip(frame["source_file"], frame["row_number"], strict=True)
+    told = pd.Series([ids.get(place) for place in places], index=frame.index, dtype=object)
+    frame.insert(list(frame.columns).index("request_id") + 1, "attempt_id", told)
+    more = "; the rest with key_name or model set" if spent.left_out else ""
     return Exhibit(
         name="rows",
         title="The dearest rows behind it",
-        frame=spent.rows,
+        frame=frame,
         left_out=spent.left_out,
         left_out_usd=spent.left_out_usd,
-        note="Ask incident_triage for any request_id of them.",
+        note="Ask incident_triage for the request_id of any of them, or where the export has none "
+        f"for the attempt_id of the log{more}.",
     )
 
 
@@ -153,10 +172,23 @@ def _steps(split: pd.DataFrame) -> pd.DataFrame:
 
 
 def _strip_title(spent: Spent) -> str:
-    key = str(spent.strip["key_name"].iloc[0]) if len(spent.strip) else ""
-    return (
-        f"Key {key} by hour, against its own past" if key else "No hour unlike the past of its key"
+    if spent.strip.empty:
+        return "No hour unlike the past of its key"
+    key, grain = spent.strip[["key_name", "grain"]].iloc[0]
+    return f"Key {key} by {grain}, against its own past"
+
+
+def _together(losses: pd.DataFrame) -> str:
+    """Say what all of it comes to."""
+    if losses.empty:
+        return ""
+    low, high = (
+        money.total(usd for usd in losses[name] if isinstance(usd, Decimal))
+        for name in ("lost_low_usd", "lost_high_usd")
     )
+    open_ones = int(losses["lost_high_usd"].isna().sum())
+    more = f", and {open_ones} without a bound" if open_ones else ""
+    return f"Together between {money.usd(low)} and {money.usd(high)}{more}."
 
 
 def _lost(losses: lost.Lost | None) -> pd.DataFrame:

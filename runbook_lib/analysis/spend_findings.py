@@ -105,12 +105,13 @@ def of_spikes(
 
 def _behind(event: Any, causes: pd.DataFrame) -> str:
     first = causes[(causes["event"] == event["event"]) & (causes["rank"] == 1)]
-    told = [
-        row["name"] + ("" if row["share"] >= WHOLE else f" {row['share'] * 100:.0f} %")
+    told = {
+        row["dimension"]: row["name"]
+        + ("" if row["share"] >= WHOLE else f" ({row['share'] * 100:.0f} % of it)")
         for row in first.to_dict("records")
-        if row["dimension"] in ("factor", "model") and row["share"] == row["share"]
-    ]
-    return ", ".join(told)
+        if row["share"] == row["share"]
+    }
+    return "; ".join(told[name] for name in ("factor", "model") if name in told)
 
 
 def of_news(news: pd.DataFrame, place: ZoneInfo) -> Iterator[Finding]:
@@ -226,12 +227,15 @@ def of_balance(steps: pd.DataFrame, place: ZoneInfo) -> Iterator[Finding]:
         )
 
 
-def of_owners(rolled: pd.DataFrame, keys: pd.DataFrame) -> Iterator[Finding]:
+def of_owners(
+    rolled: pd.DataFrame, keys: pd.DataFrame, logged: Sequence[str] = ()
+) -> Iterator[Finding]:
     """Name the spend that the key inventory gives to nobody.
 
     Args:
         rolled: Usage with `account`, `key_name` and `cost_usd` (Decimal USD).
         keys: The key inventory; nothing is said without one.
+        logged: Keys that the callers' log names for rows that name none: they were deleted.
 
     Returns:
         One finding, none where everything has an owner.
@@ -246,16 +250,20 @@ def of_owners(rolled: pd.DataFrame, keys: pd.DataFrame) -> Iterator[Finding]:
     several = rolled["account"].nunique() > 1
     pairs = zip(rest["key_name"], rest["account"], strict=True)
     names = sorted({_of_account(name, whose if several else "") for name, whose in pairs})
+    deleted = f" (deleted keys: {', '.join(logged[:6])}, by the log)" if logged else ""
+    only = bool(logged) and not any(map(known, rest["key_name"]))
+    act = "Keep the rows of deleted keys in keys.csv, and take in the console's list, which names "
+    act = act + "them." if only else "Add these keys to keys.csv."
     yield Finding(
         rule="unallocated-spend",
         severity=Severity.LOW,
-        title=f"{money.usd(cost)} belong to nobody in keys.csv: {', '.join(names[:6])}",
+        title=f"{money.usd(cost)} belong to nobody in keys.csv: {', '.join(names[:6])}{deleted}",
         value=cost,
         expected=money.ZERO,
         unit="USD",
         impact_usd=cost,
         evidence=[rolled_up("usage", "key_name", ", ".join(names[:20]))],
-        next_step=NextStep(text="Add these keys to keys.csv.", where="keys.csv", who="key owner"),
+        next_step=NextStep(text=act, where="keys.csv", who="key owner"),
         mark="M",
     )
 

@@ -46,7 +46,7 @@ def verdict(
     if failed:
         title += f". {failed[0].title}"
         if len(failed) > 1:
-            title += f", and {len(failed) - 1} more"
+            title += f", and {len(failed) - 1} more that matter"
     return Verdict(
         title=title,
         grade=Grade.CONFIRMED if not spent.notes else Grade.LIKELY,

@@ -229,16 +229,16 @@ def strip(frame: "pd.DataFrame", zone: ZoneInfo, *, title: str) -> figures.Pictu
     with figures.drawing(figures.WIDE, 3.0) as figure:
         axes = figure.subplots()
         axes.fill_between(
-            frame["hour"],
+            frame["start"],
             frame["low_usd"].astype(float).clip(lower=0),
             frame["high_usd"].astype(float),
             color="#CFE3F1",
             step="post",
             label="expected by its own past",
         )
-        axes.step(frame["hour"], cost, where="post", color=figures.COLOURS["good"], lw=1.1)
+        axes.step(frame["start"], cost, where="post", color=figures.COLOURS["good"], lw=1.1)
         axes.scatter(
-            hit["hour"],
+            hit["start"],
             hit["observed_usd"].astype(float),
             color=figures.COLOURS["bad"],
             s=22,
@@ -252,7 +252,7 @@ def strip(frame: "pd.DataFrame", zone: ZoneInfo, *, title: str) -> figures.Pictu
         dollars(axes)
         figures.title(axes, title)
         marked = [
-            f"{clock.clock_time(row['hour'], zone, seconds=False)} {money.usd(row['observed_usd'])}"
+            f"{clock.clock_time(row['start'], zone, seconds=False)} {money.usd(row['observed_usd'])}"
             for row in hit.head(12).to_dict("records")
         ]
         more = f" and {len(hit) - 12} more" if len(hit) > 12 else ""

@@ -15,7 +15,7 @@ from runbook_lib.analysis.caps import MonthEnd, month_end
 from runbook_lib.analysis.caps.tiers import budget_of
 from runbook_lib.analysis.material import Material
 from runbook_lib.analysis.spend_material import Spent
-from runbook_lib.analysis.spikes import expected_band, find_spikes, first_seen
+from runbook_lib.analysis.spikes import HOUR, MINUTE, expected_band, find_spikes, first_seen
 from runbook_lib.clock import Window
 from runbook_lib.errors import MissingInputError, ParameterError
 from runbook_lib.findings import MOST_ROWS, Report
@@ -36,6 +36,12 @@ YOUNG = timedelta(days=3)
 
 MOST_CALLS = 100_000
 """Attempts of a window up to which it is looked through for lost money."""
+
+STRIP = [
+    *("key_name", "grain", "start", "observed_usd", "usual_usd", "low_usd", "high_usd"),
+    *("mark", "planned"),
+]
+"""Columns of the strip of one key."""
 
 SPLIT = ("account", "key_name", "model", "endpoint")
 SEEN = ("account", "key_name", "ip_address", "user_agent", "model")
@@ -233,7 +239,7 @@ def _watched(
         "past": past.get("minute", hours),
         "spikes": spikes,
         "news": _news(store, window, equals, "minute" if "minute" in past else "hour"),
-        "strip": _strip(hours, spikes.events, until, window),
+        "strip": _strip(past, spikes.events, until, window),
     }
 
 
@@ -277,15 +283,22 @@ def _past(
 
 
 def _strip(
-    hours: pd.DataFrame, events: pd.DataFrame, now: datetime, window: Window
+    past: dict[str, pd.DataFrame], events: pd.DataFrame, now: datetime, window: Window
 ) -> pd.DataFrame:
-    """The hours of the key with the dearest spike, with its band; empty where none was raised."""
-    raised = events[(events["status"] == "raised") & (events["grain"] == "hour")]
+    """The hours, or minutes, of the key with the dearest spike; empty where none was raised."""
+    raised = events[(events["status"] == "raised") & events["grain"].isin(list(past))]
     if raised.empty:
-        return pd.DataFrame()
-    key, account = raised[["key_name", "account"]].iloc[0]
-    band = expected_band(hours, now=now, key_name=key, account=account, window=window)
-    return band.assign(key_name=key)
+        return pd.DataFrame(columns=STRIP)
+    first = raised.iloc[0]
+    band = expected_band(
+        past[first["grain"]],
+        now=now,
+        key_name=first["key_name"],
+        account=first["account"],
+        window=window,
+        grain=MINUTE if first["grain"] == "minute" else HOUR,
+    )
+    return band.assign(key_name=first["key_name"], grain=first["grain"])[STRIP]
 
 
 def _sides(store: "Store", window: Window, equals: dict[str, Sequence[str]]) -> pd.DataFrame:

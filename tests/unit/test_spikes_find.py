@@ -383,7 +383,7 @@ def test_the_band_can_be_cut_to_a_window_and_knows_plans_and_gaps() -> None:
     band = expected_band(
         frame, now=END, key_name="app", planned=plan(600, 603), missing=[gap], window=window
     )
-    assert list(band["hour"]) == [START + hours(n) for n in range(595, 615)]
+    assert list(band["start"]) == [START + hours(n) for n in range(595, 615)]
     assert list(band.index[band["planned"]]) == [5, 6, 7]
     assert list(band.index[band["observed_usd"].isna()]) == [15, 16]
     whole = expected_band(frame, now=END, key_name="app", planned=plan(600, 603), missing=[gap])
