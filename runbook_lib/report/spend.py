@@ -75,7 +75,7 @@ def _caption(title: str, totals: "pd.Series") -> str:
         return f"{title}: nothing was spent."
     dearest, most = max(totals.to_dict().items(), key=lambda item: item[1])
     whole = money.usd(money.total(totals))
-    return f"{title}: {whole} in {len(totals)} days, most on {dearest} ({money.usd(most)})."
+    return f"{title}: {whole} in {len(totals)} day{'s' * (len(totals) != 1)}, most on {dearest} ({money.usd(most)})."
 
 
 def _days(axes: "Axes", days: Sequence[str]) -> None:
@@ -256,7 +256,8 @@ def strip(frame: "pd.DataFrame", zone: ZoneInfo, *, title: str) -> figures.Pictu
             for row in hit.head(12).to_dict("records")
         ]
         more = f" and {len(hit) - 12} more" if len(hit) > 12 else ""
-        said = f"{len(hit)} of {len(frame)} hours unlike its past"
+        steps = "minutes" if "minute" in set(frame.get("grain", ())) else "hours"
+        said = f"{len(hit)} of {len(frame)} {steps} unlike its past"
         caption = f"{title}: {said}."
         words = f"{caption[:-1]}: {'; '.join(marked)}{more}." if marked else caption
         return figures.Picture(png=figures.png(figure), words=words, caption=caption)
