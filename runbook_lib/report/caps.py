@@ -95,7 +95,8 @@ def month(
     with figures.drawing(4.4, 2.6) as figure:
         axes = figure.subplots()
         days, sums = [*days, today], [*(value * float(factor) for value in sums), to_date]
-        axes.plot(days, sums, color=figures.COLOURS["good"], lw=2, label="spent")
+        mark = "o" if len(days) == 1 else ""  # one point makes no line
+        axes.plot(days, sums, color=figures.COLOURS["good"], lw=2, marker=mark, label="spent")
         if None not in ends and last > today:
             low, likely, high = (float(amount * factor) for amount in ends)
             axes.fill_between(

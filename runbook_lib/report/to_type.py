@@ -28,7 +28,7 @@ def columns(frame: "pd.DataFrame", *, first: int = 0, most: int = 25) -> list[Co
     ]
     lines = typed.lines(rows)[first : first + most]
     kept = [
-        Column(head="Key", cells=[[_text(line.key_name)] for line in lines]),
+        Column(head="Key", cells=[[_named(line)] for line in lines]),
         Column(head="Environment", cells=[[_text(line.environment)] for line in lines]),
     ]
     for window, name in typed.WINDOWS.items():
@@ -53,6 +53,12 @@ def keys(frame: "pd.DataFrame") -> int:
 
 def _text(told: str) -> Shown:
     return Shown(told=told, whole=len(told) <= typed.MOST_NAME)
+
+
+def _named(line: typed.Line) -> Shown:
+    """Give the name of a key; under it what else is to be done with it."""
+    whole = len(line.key_name) <= typed.MOST_NAME and not line.act
+    return Shown(told=line.key_name, under=line.act, whole=whole)
 
 
 def _cell(line: typed.Line, window: str) -> Shown:

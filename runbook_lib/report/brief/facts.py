@@ -16,6 +16,9 @@ MONTHS = (
 WHOLE = "(all)"
 """Name of the row that sums all environments."""
 
+BALANCE, MAIN = "Balance", "main account"
+"""Name of a balance in the head of the report, and of the account that has no name."""
+
 UNNAMED = {"(no environment)": "not named", WHOLE: "All keys"}
 
 Row = Mapping[str, Any]
@@ -52,6 +55,9 @@ class Facts:
         environments: Caps against the budget, a row an environment, dearest first.
         whole: The same for all of them; empty where it is unknown.
         balances: When each balance is used up, soonest first.
+        readings: Balances of which nothing says when: their name, and amount and source as the
+            report has them.
+        doubts: What is said against a balance.
         typed: What to type, a row a key and window.
         risk: Share of usual windows in which a cap may stop honest use; None where unknown.
     """
@@ -63,6 +69,8 @@ class Facts:
     environments: Sequence[Row] = field(repr=False)
     whole: Row
     balances: Sequence[Row]
+    readings: Sequence[tuple[str, str]]
+    doubts: Sequence[str]
     typed: Sequence[Row] = field(repr=False)
     risk: float | None
 
@@ -82,6 +90,7 @@ def of(report: findings.Report) -> Facts:
     given = report.parameters
     rate = _amount(given.get("cny_per_usd"))
     risk = given.get("risk")
+    balances = [row for row in rows["clocks"] if row.get("what") == "balance"]
     return Facts(
         tender=Tender(code=str(given.get("currency") or "USD"), cny_per_usd=rate),
         rate=_rate(rate, str(given.get("rate_date") or ""), str(given.get("rate_source") or "")),
@@ -89,7 +98,9 @@ def of(report: findings.Report) -> Facts:
         spent=rows["fan"],
         environments=parts,
         whole=next((row for row in rows["whole"] if _of_all(row)), {}),
-        balances=[row for row in rows["clocks"] if row.get("what") == "balance"],
+        balances=balances,
+        readings=_readings(report, {account_name(row) for row in balances}),
+        doubts=_doubts(report),
         typed=_rows(report, "to_type"),
         risk=float(risk) if isinstance(risk, int | float) else None,
     )
@@ -104,6 +115,27 @@ def _rows(report: findings.Report, name: str) -> list[dict[str, Any]]:
         {str(column): None if absent(value) else value for column, value in row.items()}
         for row in held.frame.to_dict("records")
     ]
+
+
+def account_name(row: Row) -> str:
+    """Name the account of a row: the one without a name is the main one."""
+    return str(row.get("account") or MAIN)
+
+
+def _readings(report: findings.Report, told: set[str]) -> list[tuple[str, str]]:
+    """Give the balances of the report's head that have no day on which they are used up."""
+    known = [
+        (name.removeprefix(BALANCE).strip() or MAIN, amount)
+        for name, amount in report.summary
+        if name == BALANCE or name.startswith(f"{BALANCE} ")
+    ]
+    return [(name, str(amount)) for name, amount in known if name not in told]
+
+
+def _doubts(report: findings.Report) -> list[str]:
+    """Give the gaps that say that readings of a balance contradict each other."""
+    gaps = [*report.coverage.partial, *report.coverage.gaps]
+    return [gap for gap in gaps if "balance" in gap.lower() and not gap.startswith("no balance")]
 
 
 def _of_all(row: Row) -> bool:

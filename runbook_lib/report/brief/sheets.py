@@ -20,8 +20,11 @@ POLICY = (
 MOST_PARTS, MOST_BALANCES, MOST_STEPS, MOST_LIMITS = 5, 3, 3, 4
 """Environments, balances, acts and limits that are told; the others are counted."""
 
-MOST_TEXT, MOST_LIMIT, MOST_ACT, MOST_NAME = 230, 150, 105, 36
-"""Characters of a sentence, of a limit, of an act and of a name, that are shown."""
+MOST_TEXT, MOST_LIMIT, MOST_ACT, MOST_REASON, MOST_NAME = 230, 150, 200, 110, 36
+"""Characters of a sentence, a limit, an act, a reason and a name, that are shown."""
+
+PROD_SHARE = Decimal("0.9")
+"""Share of a month's budget that is production's, as the best practices have it."""
 
 GRADES = {"confirmed": "certain", "likely": "likely", "inconclusive": "not certain"}
 
@@ -85,9 +88,12 @@ def _table(
 ) -> str:
     """Make a table of raw texts; all but the first column stand at the right."""
 
+    def heading(place: int) -> str:
+        return f' class="r" data-h="{_told(heads[place])}"' if place else ""
+
     def line(kind: str, cells: Sequence[str]) -> str:
         tags = (
-            f"<{kind}{' class=r' if place else ''}>{_told(cell, MOST_NAME)}</{kind}>"
+            f"<{kind}{heading(place)}>{_told(cell, MOST_NAME)}</{kind}>"
             for place, cell in enumerate(cells)
         )
         return f"<tr>{''.join(tags)}</tr>"
@@ -128,14 +134,18 @@ def _left(budget: object, spent: object, facts: Facts) -> str:
 def _balances(facts: Facts) -> str:
     rows = [
         (
-            str(row.get("account") or "main"),
+            held.account_name(row),
             facts.tender.told(row.get("remaining_usd")),
             day(row.get("runs_out_on")) or "after a year",
             day(row.get("runs_out_early")) or "after a year",
             day(row.get("act_by")) or "–",
             facts.tender.told(row.get("amount_usd")) if row.get("amount_usd") else "–",
         )
-        for row in facts.balances[:MOST_BALANCES]
+        for row in facts.balances
+    ]
+    rows += [
+        (name, amount.partition(" (")[0], *["not known"] * 2, "–", "–")
+        for name, amount in facts.readings
     ]
     if not rows:
         return "<h2>The balance</h2>\n<p>Not known.</p>\n"
@@ -143,8 +153,8 @@ def _balances(facts: Facts) -> str:
         *("Account", "Balance now", "Used up, likely", "Used up, if use is high"),
         *("Top up by", "At least, for 30 high days"),
     ]
-    more = _more(len(facts.balances) - MOST_BALANCES, "account", "accounts")
-    return _table("The balance", heads, rows, kind="names") + more
+    more = _more(len(rows) - MOST_BALANCES, "account", "accounts")
+    return _table("The balance", heads, rows[:MOST_BALANCES], kind="names") + more
 
 
 def _more(count: int, one: str, many: str) -> str:
@@ -185,7 +195,17 @@ def _parts(facts: Facts) -> str:
     ]
     more = _more(len(facts.environments) - MOST_PARTS, "environment", "environments")
     table = _table("What all caps together allow in a month", heads, rows, kind="names sum")
-    return table + more + _against_balance(facts)
+    return table + more + _told_share(facts) + _against_balance(facts)
+
+
+def _told_share(facts: Facts) -> str:
+    """Say where the budget of production is from, where it is the usual share of the month's."""
+    budget = facts.whole.get("budget_usd")
+    parts = {row.get("environment"): row.get("budget_usd") for row in facts.environments}
+    if not isinstance(budget, Decimal) or parts.get("prod") != budget * PROD_SHARE:
+        return ""
+    share = f"{PROD_SHARE * 100:.0f} %"
+    return f"<p>The budget of prod is {share} of the month's; the rest is for all others.</p>\n"
 
 
 def _against_balance(facts: Facts) -> str:
@@ -210,7 +230,7 @@ def _percent(amount: object, row: Row) -> str:
 
 def _steps(report: findings.Report) -> str:
     steps = [
-        f"<li>{_told(_window_words(item.text), MOST_ACT)}"
+        f"<li>{_told(words.whole(_window_words(item.text), MOST_ACT))}"
         f"{f' ({_told(item.who, MOST_NAME)})' if item.who else ''}</li>"
         for item in report.next_steps.steps[:MOST_STEPS]
     ]
@@ -249,8 +269,10 @@ def _typed(facts: Facts, lines: Sequence[typed.Line]) -> str:
     spans = "".join(f'<th colspan="3" class="w">{name}</th>' for name in typed.WINDOWS.values())
     names = '<th class="w r">type</th><th class="r">now</th><th class="r">odds</th>'
     names *= len(typed.WINDOWS)
-    body = "\n".join(_line(line, mixed=mixed) for line in lines[: typed.MOST_KEYS])
-    kind = "type" if len(lines) > typed.ROOMY else "type roomy"
+    shown = lines[: typed.fitting(lines)]
+    body = "\n".join(_line(line, mixed=mixed) for line in shown)
+    high = sum(2 if line.act else 1 for line in lines)
+    kind = "type" if high > typed.ROOMY else "type roomy"
     return (
         f'<div class="scroll" tabindex="0"><table class="{kind}">'
         f"<caption>{_told(caption)}</caption>\n<thead><tr>{first}{spans}</tr>\n"
@@ -265,14 +287,20 @@ def _line(line: typed.Line, *, mixed: bool) -> str:
     first = "".join(
         f'<td class="n" title="{_told(name)}">{markup.text(told)}</td>' for name, told in names
     )
+    span = 3 * len(typed.WINDOWS)
     if line.reason:
-        span = 3 * len(typed.WINDOWS)
-        return f'<tr>{first}<td class="n w" colspan="{span}">{_told(line.reason, 90)}</td></tr>'
-    cells = "".join(_cells(line.cells.get(window, {}), mixed=mixed) for window in typed.WINDOWS)
-    return f"<tr>{first}{cells}</tr>"
+        why = words.whole("; ".join(filter(None, (line.reason, line.act))), MOST_REASON)
+        return f'<tr>{first}<td class="why w" colspan="{span}">{_told(why)}</td></tr>'
+    cells = "".join(
+        _cells(name, line.cells.get(window, {}), mixed=mixed)
+        for window, name in typed.WINDOWS.items()
+    )
+    act = words.whole(line.act, MOST_REASON)
+    note = f'<tr class="act"><td colspan="{span + 2}">↳ {_told(act)}</td></tr>' if act else ""
+    return f"<tr>{first}{cells}</tr>{note}"
 
 
-def _cells(cell: Row, *, mixed: bool) -> str:
+def _cells(name: str, cell: Row, *, mixed: bool) -> str:
     """What to type in one window, what is set, and the odds; with the sign of its currency."""
     sign = typed.SIGNS.get(str(cell.get("currency")), "") if mixed else ""
     number, now = (
@@ -280,13 +308,14 @@ def _cells(cell: Row, *, mixed: bool) -> str:
         for name in ("type", "set_now")
     )
     return (
-        f'<td class="w r"><strong>{_told(number)}</strong></td>'
-        f'<td class="r">{_told(now)}</td><td class="r soft">{_told(typed.odds(cell))}</td>'
+        f'<td class="w r" data-h="{name}"><strong>{_told(number)}</strong></td>'
+        f'<td class="r" data-h="now">{_told(now)}</td>'
+        f'<td class="r soft" data-h="odds">{_told(typed.odds(cell))}</td>'
     )
 
 
 def _rest(facts: Facts, lines: Sequence[typed.Line]) -> str:
-    left = lines[typed.MOST_KEYS :]
+    left = lines[typed.fitting(lines) :]
     if not left:
         return ""
     usd = facts.tender.told(money.total(line.month_usd for line in left))
@@ -297,15 +326,18 @@ def _rest(facts: Facts, lines: Sequence[typed.Line]) -> str:
 def _notes(report: findings.Report, facts: Facts, lines: Sequence[typed.Line]) -> str:
     told = [("The numbers.", line) for line in _reading(lines)]
     told.append(("The risk.", words.risk(facts)))
+    told += [("Typed as they stand.", line) for line in words.stops(facts)]
     told += [("The rate.", facts.rate)] if facts.rate else []
     notes = "".join(
-        f"<p><strong>{label}</strong> {markup.text(redact.safe(note, limit=500))}</p>\n"
+        f"<p><strong>{label}</strong> {markup.text(redact.safe(note, limit=700))}</p>\n"
         for label, note in told
     )
     gaps = [*report.coverage.partial, *report.coverage.gaps]
     limits = [*(f"Not known or left out: {gap}." for gap in gaps), *LIMITS]
     left = _more(len(limits) - MOST_LIMITS, "limit in report.html", "limits in report.html")
-    items = "".join(f"<li>{_told(limit, MOST_LIMIT)}</li>" for limit in limits[:MOST_LIMITS])
+    items = "".join(
+        f"<li>{_told(words.whole(limit, MOST_LIMIT))}</li>" for limit in limits[:MOST_LIMITS]
+    )
     return f'<div class="notes">{notes}<h2>The limits</h2>\n<ul>{items}</ul>{left}</div>\n'
 
 

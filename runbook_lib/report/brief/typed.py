@@ -21,6 +21,9 @@ MOST_KEYS = 40
 MOST_NAME = 23
 """Characters of a key's name that have room in the table."""
 
+ACTS = ("replaced by ", "planned: ")
+"""How notes begin that ask for an act beside typing."""
+
 ROOMY = 26
 """Keys up to which the lines can stand further apart."""
 
@@ -33,6 +36,7 @@ class Line:
         month_usd: What the lifetime cap lets it spend until the review; None for unknown.
         cells: Row of each window, as the exhibit `to_type` has it.
         reason: Why nothing can be typed; empty where something can.
+        act: What else is to be done with the key, such as deleting it; empty for nothing.
     """
 
     key_name: str
@@ -40,6 +44,7 @@ class Line:
     month_usd: Decimal | None
     cells: dict[str, Row]
     reason: str
+    act: str
 
 
 def lines(rows: Sequence[Row]) -> list[Line]:
@@ -65,8 +70,32 @@ def _line(name: str, cells: dict[str, Row]) -> Line:
         environment=str(first.get("environment") or "not named"),
         month_usd=total.get("cap_usd"),
         cells=cells,
-        reason=str(first.get("note") or "no history") if empty else "",
+        reason=_reason(str(first.get("note") or "no history")) if empty else "",
+        act=_act(cells),
     )
+
+
+def _reason(note: str) -> str:
+    """Give why there is no number; what the export holds of the use is told for all keys below."""
+    said = [part for part in note.split("; ") if not part.startswith((*ACTS, "used so far"))]
+    return "; ".join(said)
+
+
+def _act(cells: dict[str, Row]) -> str:
+    """Give the notes of a key that ask for an act, each once."""
+    notes = [str(cell.get("note") or "").split("; ") for cell in cells.values()]
+    told = [part for parts in notes for part in parts if part.startswith(ACTS)]
+    return "; ".join(dict.fromkeys(told))
+
+
+def fitting(lines: Sequence[Line]) -> int:
+    """Count the lines that fit on the page: a line with an act takes two."""
+    room = MOST_KEYS
+    for place, line in enumerate(lines):
+        room -= 2 if line.act else 1
+        if room < 0:
+            return place
+    return len(lines)
 
 
 def number(amount: object) -> str:

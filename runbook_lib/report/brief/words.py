@@ -1,9 +1,16 @@
 """The answer in sentences that need no knowledge of gateways, quantiles or keys."""
 
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 
-from runbook_lib.report.brief.facts import Facts, Row, day
+from runbook_lib.report.brief.facts import MAIN, Facts, Row, day
+
+MONTH = 30
+"""Days of a month that stops are counted in."""
+
+MOST_READINGS = 2
+"""Balances without a day that are told in a sentence; all stand in the table."""
 
 
 def headline(facts: Facts) -> str:
@@ -54,8 +61,8 @@ def sentences(facts: Facts) -> Iterator[str]:
 
 
 def _balance(facts: Facts) -> Iterator[str]:
+    yield from _read(facts)
     if not facts.balances:
-        yield "The balance is not known: give it, or keep a ledger with what the account shows."
         return
     first = facts.balances[0]
     if first.get("act_by") is None:
@@ -67,6 +74,18 @@ def _balance(facts: Facts) -> Iterator[str]:
         f"Top up {account(first)}{more} on {day(first['act_by'])} at the latest: if use is high it "
         f"is used up on {day(first['runs_out_early'])}."
     )
+
+
+def _read(facts: Facts) -> Iterator[str]:
+    """Say what is known of balances that have no day, and what is said against any."""
+    if not facts.balances and not facts.readings:
+        yield "The balance is not known: give it, or keep a ledger with what the account shows."
+    for name, amount in facts.readings[:MOST_READINGS]:
+        whose = "" if name == MAIN else f" of {name}"
+        end = "it is used up" if amount.startswith("-") else "how long it lasts cannot be said"
+        yield f"The balance{whose} is {amount}; {end}."
+    if facts.doubts:
+        yield f"{facts.doubts[0][:1].upper()}{facts.doubts[0][1:]}."
 
 
 def account(row: Row) -> str:
@@ -102,5 +121,46 @@ def risk(facts: Facts) -> str:
     return (
         f"Each cap is set so that honest use meets it in about {facts.risk * 100:g} of 100 usual "
         f"days, weeks or months (one in {about}); then calls fail until somebody raises it. A "
-        "lower risk means higher caps, and a program that runs away costs more."
+        "lower risk means higher caps, and a program that runs away costs more. The odds in the "
+        "table also count times when a key is put to another use altogether, which no cap can "
+        "foresee; a number that is rounded up lowers them."
     )
+
+
+def stops(facts: Facts) -> Iterator[str]:
+    """Say how many stops of honest use the day caps mean, and that one number a key is enough."""
+    days = [row for row in facts.typed if row.get("window") == "1d" and row.get("odds") is not None]
+    if not days:
+        return
+    often = max(days, key=lambda row: float(row["odds"]))
+    whole = sum(float(row["odds"]) for row in days) * MONTH
+    yield (
+        f"The day caps stop honest use about {_times(whole)} a month in all (the odds of a day, "
+        f"times {MONTH}), at most {_times(float(often['odds']) * MONTH)} a key "
+        f"({often.get('key_name')}). Type at least one number a key: any one of them holds a "
+        "program that runs away, the day cap or that of 5 hours soonest."
+    )
+
+
+def _times(count: float) -> str:
+    told = f"{count:.0f}" if count >= 10 else f"{count:.1f}"
+    return f"{told} times"
+
+
+def whole(text: str, most: int) -> str:
+    """Shorten a text at the end of a sentence, or of a part of it; within one only if it must be.
+
+    Args:
+        text: Sentences, or parts set apart by colons or semicolons.
+        most: Characters.
+
+    Returns:
+        At most as many characters, where there is an end within them; else all of the text.
+    """
+    if len(text) <= most:
+        return text
+    for ends in (r"[.!?](?= )", r"[;:](?= )"):
+        found = [at.end() for at in re.finditer(ends, text[: most + 1])]
+        if found:
+            return text[: found[-1]].rstrip(";: ")
+    return text
