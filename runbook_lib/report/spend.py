@@ -75,7 +75,9 @@ def _caption(title: str, totals: "pd.Series") -> str:
         return f"{title}: nothing was spent."
     dearest, most = max(totals.to_dict().items(), key=lambda item: item[1])
     whole = money.usd(money.total(totals))
-    return f"{title}: {whole} in {len(totals)} day{'s' * (len(totals) != 1)}, most on {dearest} ({money.usd(most)})."
+    if len(totals) == 1:
+        return f"{title}: {whole} on {dearest}."
+    return f"{title}: {whole} in {len(totals)} days, most on {dearest} ({money.usd(most)})."
 
 
 def _days(axes: "Axes", days: Sequence[str]) -> None:
@@ -252,8 +254,8 @@ def strip(frame: "pd.DataFrame", zone: ZoneInfo, *, title: str) -> figures.Pictu
         dollars(axes)
         figures.title(axes, title)
         marked = [
-            f"{clock.clock_time(row['start'], zone, seconds=False)} {money.usd(row['observed_usd'])}"
-            for row in hit.head(12).to_dict("records")
+            f"{clock.clock_time(at, zone, seconds=False)} {money.usd(usd)}"
+            for at, usd in zip(hit["start"][:12], hit["observed_usd"][:12], strict=True)
         ]
         more = f" and {len(hit) - 12} more" if len(hit) > 12 else ""
         steps = "minutes" if "minute" in set(frame.get("grain", ())) else "hours"
