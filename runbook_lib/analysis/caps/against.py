@@ -1,6 +1,6 @@
 """What is set held against what history says: missing, too low, too high, wrong currency."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -9,9 +9,10 @@ import pandas as pd
 from runbook_lib import clock, money
 from runbook_lib.analysis.caps.material import CURRENCIES, CapMaterial, amount_of
 from runbook_lib.analysis.caps.month import MonthEnd
-from runbook_lib.analysis.caps.refs import Entry
+from runbook_lib.analysis.caps.refs import Entry, Ref
 from runbook_lib.analysis.caps.sized import Sized
 from runbook_lib.analysis.caps.standing import Standing
+from runbook_lib.analysis.caps.typed import Typed
 from runbook_lib.analysis.diagnosis import rolled_up
 from runbook_lib.findings import (
     Evidence,
@@ -49,33 +50,48 @@ def subject(one: Sized) -> Subject:
 
 
 def missing(
-    material: CapMaterial, keys: Sequence[Sized], caps: Sequence[Standing]
+    material: CapMaterial,
+    keys: Sequence[Sized],
+    caps: Sequence[Standing],
+    typed: Mapping[tuple[Ref, str], Typed],
 ) -> Iterator[Finding]:
-    """Name keys in use that nothing stops."""
+    """Name keys in use that nothing stops.
+
+    Args:
+        material: Reads `loop_factor`.
+        keys: Every key.
+        caps: What is set.
+        typed: As `typed.typed_of` gives it: what is told is what the table has.
+
+    Returns:
+        One finding a key.
+    """
     held = {one.ref for one in caps}
     for one in keys:
-        if one.ref in held or not one.views or one.views["7d"].scale <= 0:
+        if one.ref in held or (one.views and one.views["7d"].scale <= 0):
             continue
-        day = one.views["7d"].quantile(0.5) / 7
-        burn = amount_of(material.loop_factor * day, 2)
+        number = typed[one.ref, "total"]
+        if one.views:
+            day = one.views["7d"].quantile(0.5) / 7
+            burn = amount_of(material.loop_factor * day, 2)
+            why = f"a loop at {material.loop_factor:g} times its use burns {money.usd(burn)} a day"
+            used = rolled_up("usage", "cost_usd, usual day", amount_of(day))
+        else:
+            burn, why = None, f"nothing stops a loop, and {one.reason}"
+            used = rolled_up("usage", "cost_usd so far", number.used)
         yield Finding(
             rule="cap-missing",
             severity=Severity.HIGH if one.environment in ("prod", "") else Severity.MEDIUM,
-            title=f"Key {one.label} has no cap: a loop at {material.loop_factor:g} times its "
-            f"use burns {money.usd(burn)} a day",
+            title=f"Key {one.label} has no cap: {why}",
             subject=subject(one),
             value=None,
-            expected=one.caps["month"],
+            expected=one.caps.get("month", number.room),
             unit="USD a month",
             impact_usd=burn,
             grade=Grade.LIKELY,
-            evidence=[
-                at(one.entry, "cap_amount", None),
-                rolled_up("usage", "cost_usd, usual day", amount_of(day)),
-            ],
+            evidence=[at(one.entry, "cap_amount", None), used],
             next_step=NextStep(
-                text=f"Set a cap on {one.label}: {_amount(material, one.caps['1d'])} a day, "
-                f"{_amount(material, one.caps['month'])} a month.",
+                text=f"Set a cap on {one.label}: {_wanted(one, typed)}.",
                 where="/keys",
                 who=one.owner,
             ),
@@ -83,11 +99,15 @@ def missing(
         )
 
 
-def _amount(material: CapMaterial, usd: Decimal) -> str:
-    """Write a number to type in the currency that is typed."""
-    if material.currency == "USD":
-        return money.usd(usd)
-    return f"{money.plain(material.typed(usd, material.currency))} {material.currency}"
+def _wanted(one: Sized, typed: Mapping[tuple[Ref, str], Typed]) -> str:
+    """Write the cap to set, as the table has it."""
+    day, total = typed[one.ref, "1d"], typed[one.ref, "total"]
+    if not total.told:
+        lacking = total.note.rpartition("; ")[2]
+        return f"what a day of it may cost ({lacking}: there is no number yet)"
+    return " or ".join(
+        filter(None, [day.told and f"{day.told} a day,", f"{total.told} for its life"])
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,14 +146,18 @@ def judged(keys: Sequence[Sized], caps: Sequence[Standing]) -> list[Judged]:
 
 
 def ill_sized(
-    material: CapMaterial, found: Sequence[Judged], effects: pd.DataFrame
+    material: CapMaterial,
+    found: Sequence[Judged],
+    effects: pd.DataFrame,
+    typed: Mapping[tuple[Ref, str], Typed],
 ) -> Iterator[Finding]:
     """Tell of caps that stop honest use too often, or let a loop burn on.
 
     Args:
-        material: Reads the rate, `review_days`, `timezone`.
+        material: Reads the currency, `timezone`.
         found: As `judged` gives them.
         effects: What caps do, as `effect.effect_table` gives it: what a low one stopped.
+        typed: As `typed.typed_of` gives it.
 
     Returns:
         One finding a cap.
@@ -143,13 +167,14 @@ def ill_sized(
         for row in effects[effects["kind"] == "set"].to_dict("records")
     }
     for one in found:
+        number = told_number(material, one.cap, one.own, typed)
         if one.low:
-            yield _too_low(material, one, stopped.get((*one.cap.ref, one.cap.window)))
+            yield _too_low(material, one, number, stopped.get((*one.cap.ref, one.cap.window)))
         else:
-            yield _too_high(material, one)
+            yield _too_high(one, number)
 
 
-def _too_low(material: CapMaterial, one: Judged, stopped: Decimal | None) -> Finding:
+def _too_low(material: CapMaterial, one: Judged, number: str, stopped: Decimal | None) -> Finding:
     cap, own, room, odds = one.cap, one.own, one.room, one.odds
     total = cap.window == "total"
     right = own.caps["month" if total else cap.window]
@@ -170,7 +195,7 @@ def _too_low(material: CapMaterial, one: Judged, stopped: Decimal | None) -> Fin
         evidence=[cap.cell],
         next_step=NextStep(
             text=f"Raise the cap of {own.label} ({cap.window}) from {money.plain(cap.amount)} "
-            f"to {_number(material, cap, own)}.",
+            f"{cap.named} to {number}.",
             where="/keys",
             who=own.owner,
         ),
@@ -178,13 +203,23 @@ def _too_low(material: CapMaterial, one: Judged, stopped: Decimal | None) -> Fin
     )
 
 
-def _number(material: CapMaterial, cap: Standing, own: Sized) -> str:
-    """Write the number to type instead of a cap, as the table has it."""
-    number = own.caps["month" if cap.window == "total" else cap.window]
-    if cap.window == "total":
-        number = number * material.review_days / 30 + (cap.used_usd or money.ZERO)
-    currency = cap.inventory_currency or cap.currency
-    return f"{money.plain(material.typed(number, currency))} {currency}"
+def told_number(
+    material: CapMaterial, cap: Standing, own: Sized, typed: Mapping[tuple[Ref, str], Typed]
+) -> str:
+    """Write the number to type instead of a cap, as the table has it; empty for none.
+
+    Args:
+        material: Reads the currency.
+        cap: As it is set.
+        own: Its key.
+        typed: As `typed.typed_of` gives it; it has no month, which /keys has no field for.
+
+    Returns:
+        "42 USD".
+    """
+    if (cap.ref, cap.window) in typed:
+        return typed[cap.ref, cap.window].told
+    return material.told_typed(own.caps[cap.window]) if cap.window in own.caps else ""
 
 
 def _used_up(material: CapMaterial, cap: Standing) -> str:
@@ -197,7 +232,7 @@ def _used_up(material: CapMaterial, cap: Standing) -> str:
     return f"; it is used up now, until {until:%H:%M %Z on %Y-%m-%d}"
 
 
-def _too_high(material: CapMaterial, one: Judged) -> Finding:
+def _too_high(one: Judged, number: str) -> Finding:
     cap, own, room = one.cap, one.own, one.room
     right = own.caps["month" if cap.window == "total" else cap.window]
     total = cap.window == "total"
@@ -216,8 +251,8 @@ def _too_high(material: CapMaterial, one: Judged) -> Finding:
         grade=Grade.LIKELY,
         evidence=[cap.cell],
         next_step=NextStep(
-            text=f"Lower the cap of {own.label} ({cap.window}) from {money.plain(cap.amount)} to "
-            f"{_number(material, cap, own)}.",
+            text=f"Lower the cap of {own.label} ({cap.window}) from {money.plain(cap.amount)} "
+            f"{cap.named} to {number}.",
             where="/keys",
             who=own.owner,
         ),

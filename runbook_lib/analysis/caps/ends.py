@@ -8,11 +8,12 @@ from typing import Any
 import pandas as pd
 
 from runbook_lib import clock, money
-from runbook_lib.analysis.caps.against import FINANCE, subject
+from runbook_lib.analysis.caps.against import FINANCE, subject, told_number
 from runbook_lib.analysis.caps.clocks import LONGEST_DAYS, Limit
 from runbook_lib.analysis.caps.material import CapMaterial
 from runbook_lib.analysis.caps.sized import Sized
 from runbook_lib.analysis.caps.tiers import UNNAMED, WHOLE
+from runbook_lib.analysis.caps.work import Worked
 from runbook_lib.analysis.diagnosis import rolled_up
 from runbook_lib.findings import (
     Evidence,
@@ -198,40 +199,38 @@ def ending(material: CapMaterial, times: Sequence[Timed], today: date) -> list[T
     ]
 
 
-def running_out(
-    material: CapMaterial, times: Sequence[Timed], keys: Sequence[Sized], today: date
-) -> Iterator[Finding]:
+def running_out(work: Worked, times: Sequence[Timed], today: date) -> Iterator[Finding]:
     """Tell of limits that end soon.
 
     Args:
-        material: Reads `lead_days`, `timezone`.
+        work: Reads the keys, what is set and what to type.
         times: As `ending` gives them.
-        keys: Every key: its name for people, its owner.
         today: Local day.
 
     Returns:
         A finding for each, high where it ends within the lead at usual use.
     """
-    by_ref = {one.ref: one for one in keys}
+    by_ref = {one.ref: one for one in work.keys}
     for row, limit in times:
         own = None if limit.what == "balance" else by_ref[limit.place[0]]
-        yield _running_out(material, row, limit, own, today)
+        yield _running_out(work, row, limit, own, today)
 
 
 def _running_out(
-    material: CapMaterial, row: dict[str, Any], limit: Limit, own: Sized | None, today: date
+    work: Worked, row: dict[str, Any], limit: Limit, own: Sized | None, today: date
 ) -> Finding:
+    material = work.material
     usual = row["runs_out_on"]
     done = limit.exact and limit.remaining <= 0
     soon = usual is not None and (usual - today).days <= material.lead_days
     whose = f" of account {row['account']}" if row["account"] else ""
     label = own.label if own is not None else ""
     name = f"Key {label} ({row['window']} cap)" if own is not None else f"The balance{whose}"
-    act = f"Raise the cap of {label}" if own is not None else f"Top up the balance{whose}"
+    add = f" by {money.usd(row['amount_usd'])}" if row["amount_usd"] else ""
+    act = f"Top up the balance{whose}{add}" if own is None else _raised(work, limit, own)
     if limit.what == "plan":
         name = f"The plan of key {label} ({row['window']})"
         act = f"Move calls of {label} to another group, or take a larger plan"
-    add = f" by {money.usd(row['amount_usd'])}" if row["amount_usd"] else ""
     by = f", at the latest on {row['act_by']}" if row["act_by"] else ""
     return Finding(
         rule="runs-out",
@@ -244,12 +243,22 @@ def _running_out(
         grade=Grade.CONFIRMED if done else Grade.LIKELY,
         evidence=[limit.cell, *_since(limit)],
         next_step=NextStep(
-            text=f"{act}{add}{by}.",
+            text=f"{act}{by}.",
             where="account page" if own is None else "/keys",
             who=FINANCE if own is None else own.owner,
         ),
         mark="M",
     )
+
+
+def _raised(work: Worked, limit: Limit, own: Sized) -> str:
+    """Say to what a cap is raised, as the table has it."""
+    cap = next((one for one in work.caps if (one.ref, one.window) == limit.place), None)
+    number = "" if cap is None else told_number(work.material, cap, own, work.typed)
+    if cap is None or not number:
+        return f"Raise the cap of {own.label}"
+    was = f"{money.plain(cap.amount)} {cap.named}"
+    return f"Raise the cap of {own.label} ({cap.window}) from {was} to {number}"
 
 
 def _since(limit: Limit) -> list[Evidence]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +14,7 @@ from runbook_lib.analysis.caps.material import CapMaterial, amount_of
 from runbook_lib.analysis.caps.outlook import Outlook
 from runbook_lib.analysis.caps.sized import SURE_DAYS, WINDOWS, Sized
 from runbook_lib.analysis.caps.standing import Standing
-from runbook_lib.analysis.caps.tiers import defaults
+from runbook_lib.analysis.caps.typed import FIELDS, Typed
 
 if TYPE_CHECKING:
     from runbook_lib.analysis.caps.refs import Ref
@@ -86,7 +85,7 @@ def to_type_table(
     material: CapMaterial,
     keys: Sequence[Sized],
     caps: Sequence[Standing],
-    held: Held,
+    numbers: Mapping[tuple["Ref", str], Typed],
     events: pd.DataFrame,
 ) -> pd.DataFrame:
     """Give the numbers to type into /keys, a row a key and window, the dearest key first.
@@ -94,50 +93,43 @@ def to_type_table(
     Args:
         material: Reads currency, rate, `now`, `review_days`.
         keys: Every key.
-        caps: What is set: its currency stays, and its used amount counts.
-        held: Spend, for what a lifetime quota has used.
+        caps: What is set.
+        numbers: As `typed.typed_of` gives them.
         events: What plans need, as `events.events_table` gives it.
 
     Returns:
         `account`, `key_name`, `environment`, `window` (total, 1d, 7d, 5h), `type` (the number),
-        `currency`, `set_now` (amount that is set for this window), `set_elsewhere`
-        (what is set for the key's other windows), `cap_usd` (behind the number), `used_usd` (so
-        far, for "total"), `odds`, `review_on` (date), `note`. A lifetime quota gets used so far +
-        what it may spend until the review; a window gets its cap. None where no number can be
-        given, with the reason.
+        `currency` (one for all), `set_now` (amount that is set for this window), `set_currency`,
+        `set_elsewhere` (what is set for the key's other windows), `cap_usd` (behind the number),
+        `used_usd` (so far, for "total"), `odds`, `review_on` (date), `note`. None where no number
+        can be given, with the reason.
     """
     fixed = {(one.ref, one.window): one for one in caps}
-    by_ref: dict[Ref, list[Standing]] = {}
-    for cap in caps:
-        by_ref.setdefault(cap.ref, []).append(cap)
-    tier = defaults(material, keys)
     review = day_of(material.now, material.timezone) + timedelta(days=material.review_days)
     rows = []
     for place in dearest_first(keys):
         one = keys[place]
-        own = by_ref.get(one.ref, [])
-        for window in ("total", "1d", "7d", "5h"):
-            now = fixed.get((one.ref, window))
-            room, note = _number(material, one, window, tier.get(one.ref))
-            used = _used(now, held, place) if window == "total" else None
-            number = None if room is None else room + (used or money.ZERO)
-            currency = _currency(material, now)
-            others = [_told(other) for other in own if other.window != window]
+        for window in FIELDS:
+            now, typed = fixed.get((one.ref, window)), numbers[one.ref, window]
+            others = [_told(cap) for cap in caps if cap.ref == one.ref and cap.window != window]
             rows.append(
                 {
                     **_of(one),
                     "window": window,
-                    "type": None if number is None else material.typed(number, currency),
-                    "currency": currency,
+                    "type": typed.number,
+                    "currency": typed.currency,
                     "set_now": None if now is None else now.amount,
+                    "set_currency": None if now is None else now.named,
                     "set_elsewhere": "; ".join(others) or None,
-                    "cap_usd": room,
-                    "used_usd": used,
+                    "cap_usd": typed.room,
+                    "used_usd": typed.used,
                     "odds": _odds(one, window),
                     "review_on": review,
-                    "note": "".join(
-                        [note, _lower_bound(window, now), _event(window, one, events), _gone(one)]
-                    ),
+                    "note": typed.note
+                    if one.ended
+                    else typed.note
+                    + _lower_bound(window, now)
+                    + _event(material, window, one, events),
                 }
             )
     return objects(rows)
@@ -145,31 +137,10 @@ def to_type_table(
 
 def _told(cap: Standing) -> str:
     """Write a cap as it is set: "129.60 USD (total)"."""
-    amount = money.plain(cap.amount)
-    return f"{amount} {cap.inventory_currency or cap.currency} ({cap.window})"
+    return f"{money.plain(cap.amount)} {cap.named} ({cap.window})"
 
 
-def _number(
-    material: CapMaterial, one: Sized, window: str, tier: Decimal | None
-) -> tuple[Decimal | None, str]:
-    """Give what a key may spend, in USD, and what that rests on; or why there is no number."""
-    if one.caps:
-        month = one.caps["month"] * material.review_days / 30
-        return (month if window == "total" else one.caps[window]), "by its history"
-    if window != "total":
-        return None, f"{one.reason}; no number"
-    if tier is None:
-        return None, f"{one.reason}; give its environment and the budget"
-    return tier, f"starting point of its environment: {one.reason}"
-
-
-def _gone(one: Sized) -> str:
-    """Say that a key has a successor."""
-    name = one.entry.replaced_by
-    return f"; replaced by {name}: delete it once nobody uses it" if name else ""
-
-
-def _event(window: str, one: Sized, events: pd.DataFrame) -> str:
+def _event(material: CapMaterial, window: str, one: Sized, events: pd.DataFrame) -> str:
     """Say which cap of a day to type while a planned event lasts."""
     if window != "1d" or events.empty:
         return ""
@@ -177,7 +148,8 @@ def _event(window: str, one: Sized, events: pd.DataFrame) -> str:
         events["account"].map(lambda account: account or "") == one.ref.account
     )
     return "".join(
-        f"; planned: type {money.usd(row['day_cap_usd'])} from {row['from_day']} to {row['to_day']}"
+        f"; planned: type {material.told_typed(row['day_cap_usd'])} from {row['from_day']} to "
+        f"{row['to_day']}"
         for row in events[mine].to_dict("records")
     )
 
@@ -187,23 +159,10 @@ def _odds(one: Sized, window: str) -> float | None:
     return round(one.odds(name), 4) if one.views else None
 
 
-def _used(now: Standing | None, held: Held, place: int) -> Decimal:
-    if now is not None and now.used_usd is not None:
-        return now.used_usd
-    return amount_of(float(np.nansum(held.usd[place]) + held.today[place]))
-
-
 def _lower_bound(window: str, now: Standing | None) -> str:
     if window != "total" or (now is not None and now.exact):
         return ""
     return "; used so far is what the export holds: look at /keys"
-
-
-def _currency(material: CapMaterial, now: Standing | None) -> str:
-    kept = now.inventory_currency or now.currency if now is not None else ""
-    if kept == "CNY" and material.cny_per_usd is not None:
-        return "CNY"
-    return "USD" if kept == "USD" else material.currency
 
 
 def fan_table(views: Mapping[str, Outlook], held: Held, today: date) -> pd.DataFrame:

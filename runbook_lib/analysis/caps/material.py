@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
 import pandas as pd
@@ -53,7 +53,7 @@ class CapMaterial:
         unseen: Attempts and usage rows of the same days that are not among these, in that order.
         risk: Share of usual periods in which a cap may stop honest use, over 0 and under 0.5.
         monthly_budget: Budget of a month in *currency*; None where not given.
-        currency: USD or CNY: of *monthly_budget* and *balance*, and what is typed for new caps.
+        currency: USD or CNY: of *monthly_budget* and *balance*, and all that is typed.
         cny_per_usd: CNY of one USD, with *rate_date* and *rate_source*; None for none.
         balance: Prepaid balance in *currency*; None to take the newest reading.
         lead_days: Days a top-up takes.
@@ -142,6 +142,10 @@ class CapMaterial:
             return to_type(usd)
         return to_type(usd * self.cny_per_usd)
 
+    def told_typed(self, usd: Decimal) -> str:
+        """Write an amount as it is typed: "60 CNY"."""
+        return f"{money.plain(self.typed(usd, self.currency))} {self.currency}"
+
 
 def _check_numbers(given: CapMaterial) -> None:
     """Refuse numbers nothing can be reckoned with.
@@ -176,6 +180,22 @@ def to_type(amount: Decimal) -> Decimal:
     return (
         made.quantize(Decimal("0.01")) if made != made.to_integral_value() else Decimal(int(made))
     )
+
+
+def below(amount: Decimal, room: Decimal | None = None) -> Decimal:
+    """Round an amount down to what one would type, at least a cent.
+
+    Args:
+        amount: The amount.
+        room: Part of it that matters, whose two digits are kept; None for all of it.
+
+    Returns:
+        The amount, less at most a tenth of *room*.
+    """
+    step = Decimal(1).scaleb(max((amount if room is None else room).adjusted() - 1, -2))
+    made = max((amount / step).to_integral_value(rounding=ROUND_FLOOR) * step, Decimal("0.01"))
+    whole = made == made.to_integral_value()
+    return Decimal(int(made)) if whole else made.quantize(Decimal("0.01"))
 
 
 def amount_of(value: float, decimals: int = 4) -> Decimal:

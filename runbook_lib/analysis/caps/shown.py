@@ -35,7 +35,7 @@ TITLES = {
 
 SEEN = {
     "to_type": [
-        *("key_name+account", "environment", "window", "type+currency", "set_now"),
+        *("key_name+account", "environment", "window", "type+currency", "set_now+set_currency"),
         *("set_elsewhere", "cap_usd", "used_usd", "odds", "review_on", "note"),
     ],
     "whole": [
@@ -81,7 +81,7 @@ def _frames(work: Worked) -> dict[str, pd.DataFrame]:
     today = day_of(material.now, material.timezone)
     every = together(material, held, of_account(held, None))
     return {
-        "to_type": exhibits.to_type_table(material, keys, work.caps, held, work.events),
+        "to_type": exhibits.to_type_table(material, keys, work.caps, work.typed, work.events),
         "caps": exhibits.caps_table(keys, by_key(work.tests)),
         "whole": work.table,
         "clocks": clocks(work.times),
@@ -106,9 +106,10 @@ def _notes(work: Worked) -> dict[str, str]:
         "caps": "Odds are of one window, those in which a key is put to another use included; for "
         "5h they are of the dearest five hours of a day. Tested and tripped: windows of the weeks "
         "held back.",
-        "whole": "Proposed from history, of a month; set: what the tightest cap of each key lets "
-        "be spent in a month, a window's cap counted for every window of it, a quota what is left "
-        "of it. The tier is the starting point: production 90 % of the budget, staging "
+        "whole": "Proposed: what the numbers to type let be spent in a month; set: what the "
+        "tightest cap of each key lets be spent in a month, a window's cap counted for every "
+        "window of it, a quota what is left of it. Keys that have ended are left out. The tier is "
+        "the starting point: production at most 90 % of the budget, staging "
         f"{money.usd(STAGING_USD)}, development {money.usd(DEV_USD)} a key.{rate}",
         "clocks": "Burn rate: used share over elapsed share; above 1 it ends before its time. The "
         "early day is at p90, the usual one at p50. A window that is whole again first has no day; "

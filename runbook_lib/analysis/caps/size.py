@@ -21,6 +21,7 @@ from runbook_lib.analysis.caps.shown import exhibits_of
 from runbook_lib.analysis.caps.sized import WINDOWS, sized
 from runbook_lib.analysis.caps.standing import standing
 from runbook_lib.analysis.caps.tiers import WHOLE, budget_usd, whole
+from runbook_lib.analysis.caps.typed import allowed, typed_of
 from runbook_lib.analysis.caps.work import Worked
 from runbook_lib.analysis.rules import steps_of
 from runbook_lib.analysis.words import counted
@@ -95,6 +96,7 @@ def _worked(material: CapMaterial) -> Worked:
     keys, caps = sized(material, held), standing(material, held)
     balance = balances(material, held)
     limits = limits_of(material, held, keys, caps, balance)
+    typed = typed_of(material, keys, caps, held)
     flying = under_way(material, held)
     return Worked(
         material=material,
@@ -102,8 +104,15 @@ def _worked(material: CapMaterial) -> Worked:
         keys=keys,
         caps=caps,
         balance=balance,
+        typed=typed,
         limits=limits,
-        table=whole(material, keys, caps, balance),
+        table=whole(
+            material,
+            [one for one in keys if not one.ended],
+            caps,
+            balance,
+            allowed(material, keys, typed),
+        ),
         times=timed(material, limits),
         effects=effect_table(material, keys, caps, held, flying),
         events=events_table(material, held, keys),
@@ -117,7 +126,8 @@ def _worked(material: CapMaterial) -> Worked:
 
 def _findings(work: Worked) -> list[Finding]:
     """Give everything that was found, what fails first, then the worst, then the dearest."""
-    material, keys, caps = work.material, work.keys, work.caps
+    material, keys, caps = work.material, work.live, work.standing
+    over = {one.ref for one in work.keys if one.ended}
     today = day_of(material.now, material.timezone)
     ending = ends.ending(material, work.times, today)
     quotas = {limit.place for _, limit in ending if limit.what == "key cap"}
@@ -128,14 +138,18 @@ def _findings(work: Worked) -> list[Finding]:
         if not (one.low and (one.cap.ref, one.cap.window) in quotas)
     ]
     low = {(one.cap.ref, one.cap.window) for one in ill if one.low}
-    ending = [(row, limit) for row, limit in ending if limit.place not in low]
+    ending = [
+        (row, limit)
+        for row, limit in ending
+        if limit.place not in low and limit.place[0] not in over
+    ]
     found = [
-        *against.missing(material, keys, caps),
-        *against.ill_sized(material, ill, work.effects),
+        *against.missing(material, keys, caps, work.typed),
+        *against.ill_sized(material, ill, work.effects, work.typed),
         *against.wrong_currency(material, keys, caps),
         *ends.over_budget(work.table),
         *ends.over_tier(work.table),
-        *ends.running_out(material, ending, keys, today),
+        *ends.running_out(work, ending, today),
         *against.overrun(work.end, material.risk),
         *against.silent(keys),
     ]
@@ -154,7 +168,7 @@ def _findings(work: Worked) -> list[Finding]:
 
 def _verdict(work: Worked, findings: Sequence[Finding]) -> Verdict:
     """Say the numbers, then what is wrong with what is set."""
-    material, keys, caps = work.material, work.keys, work.caps
+    material, keys, caps = work.material, work.live, work.standing
     able = [one for one in keys if one.caps]
     if not able:
         return Verdict(
@@ -164,7 +178,7 @@ def _verdict(work: Worked, findings: Sequence[Finding]) -> Verdict:
             cause="no_history",
         )
     day = money.total(one.caps["1d"] for one in able)
-    month = money.total(one.caps["month"] for one in able)
+    month = money.total(allowed(material, able, work.typed).values())
     without = len({one.ref for one in able} - {one.ref for one in caps})
     wrong = [item for item in findings if item.rule in ("cap-too-low", "cap-currency")]
     wrong = [item for item in wrong if item.status is Status.FAIL]
@@ -184,7 +198,7 @@ def _verdict(work: Worked, findings: Sequence[Finding]) -> Verdict:
 
 def _summary(work: Worked) -> list[tuple[str, str]]:
     """Give the names and values for the head of the page."""
-    material, keys, times, end = work.material, work.keys, work.times, work.end
+    material, keys, times, end = work.material, work.live, work.times, work.end
     told = [
         ("Risk asked", f"{material.risk * 100:g} % of usual windows"),
         ("Keys", f"{sum(bool(one.caps) for one in keys)} sized of {len(keys)}"),
@@ -230,7 +244,9 @@ def _gaps(work: Worked) -> list[str]:
     """Say what the answer lacks, and what would give it."""
     material, held, caps = work.material, work.held, work.caps
     found = []
-    if held.hours is None:
+    if held.hours is None and len(material.hourly):
+        found.append("no whole day of usage yet: no replay, no loops, no forecast")
+    elif held.hours is None:
         found.append("no usage by the hour: no replay, no loops, 5-hour caps from other keys only")
     if material.keys.empty:
         found.append("no keys.csv: environments and caps that are set are unknown")

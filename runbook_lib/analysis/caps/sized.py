@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 
 import numpy as np
 
-from runbook_lib.analysis.caps.grid import Held
+from runbook_lib.analysis.caps.ended import ended_of
+from runbook_lib.analysis.caps.grid import Held, day_of
 from runbook_lib.analysis.caps.level import Floats, look_back
 from runbook_lib.analysis.caps.material import CapMaterial, to_type
 from runbook_lib.analysis.caps.outlook import Outlook, look_at, outlooks
@@ -37,6 +39,7 @@ class Sized:
         entry: What the inventory knows of it.
         days: Days since its first use.
         reason: Why there is no forecast; empty where there is one.
+        ended: Why nothing is typed for it any more; empty for a key that goes on.
         views: Outlook by window; empty where there is none.
         caps: Cap in USD by window, rounded to what one would type; empty where there is none.
     """
@@ -48,6 +51,7 @@ class Sized:
     reason: str
     views: Mapping[str, Outlook] = field(default_factory=dict, repr=False)
     caps: Mapping[str, Decimal] = field(default_factory=dict)
+    ended: str = ""
 
     @property
     def environment(self) -> str:
@@ -76,9 +80,12 @@ def peaks(held: Held) -> Floats | None:
     return made
 
 
-def reason_against(held: Held, key: int) -> str:
+def reason_against(held: Held, key: int, today: date) -> str:
     """Say why the history of a key carries no forecast; empty where it does."""
     days = held.history(key)
+    if days == 0 and held.today[key] > 0:
+        begun = "today" if held.days[1] == today else "on the last day of the export"
+        return f"its history begins {begun}"
     if days == 0:
         return "nothing was ever spent on it"
     if days < FEWEST_DAYS:
@@ -102,9 +109,10 @@ def sized(material: CapMaterial, held: Held) -> list[Sized]:
     }
     views = views_of(held.usd, peaks(held), loop_factor=material.loop_factor, factors=factors)
     labels, known = held.refs.labels(), entries(material, held.refs)
+    ended, today = ended_of(material, held.refs, known), day_of(material.now, material.timezone)
     made = []
     for key, ref in enumerate(held.keys):
-        reason = reason_against(held, key)
+        reason = reason_against(held, key, today)
         own = {} if reason else {window: found[key] for window, found in views.items()}
         made.append(
             Sized(
@@ -115,6 +123,7 @@ def sized(material: CapMaterial, held: Held) -> list[Sized]:
                 reason=reason,
                 views=own,
                 caps=caps_of(own, material.risk),
+                ended=ended.get(ref, ""),
             )
         )
     return made

@@ -57,6 +57,11 @@ class Standing:
     inventory_usd: Decimal | None = None
     inventory_currency: str = ""
 
+    @property
+    def named(self) -> str:
+        """The currency it is set in: the one the inventory names, or else the gateway's."""
+        return self.inventory_currency or self.currency
+
 
 def standing(material: CapMaterial, held: Held) -> list[Standing]:
     """Give the caps that are set, live answers over the inventory.

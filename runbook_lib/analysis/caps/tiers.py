@@ -9,7 +9,7 @@ from runbook_lib import money
 from runbook_lib.analysis.caps.balance import Balance
 from runbook_lib.analysis.caps.frames import objects
 from runbook_lib.analysis.caps.grid import day_of
-from runbook_lib.analysis.caps.material import CapMaterial, to_type
+from runbook_lib.analysis.caps.material import CapMaterial, below
 from runbook_lib.analysis.caps.refs import Ref, environment_of
 from runbook_lib.analysis.caps.sized import Sized
 from runbook_lib.analysis.caps.standing import Standing
@@ -18,6 +18,8 @@ PROD_SHARE = Decimal("0.9")
 STAGING_USD = Decimal(30)
 DEV_USD = Decimal(10)
 """Starting points of the best practices: 90 % of the monthly budget, some tens, about ten (D)."""
+
+OTHERS_USD = {"staging": STAGING_USD, "dev": DEV_USD}
 
 WHOLE = "(all)"
 UNKNOWN = "(no environment)"
@@ -35,17 +37,18 @@ def defaults(material: CapMaterial, keys: Sequence[Sized]) -> dict[Ref, Decimal]
         keys: All keys; their environment.
 
     Returns:
-        USD by key. The share of production is split evenly among its keys; a key has none where
-        its environment is unknown, or is production and no budget is given.
+        USD by key that has not ended. The share of production is what staging and development
+        leave of the budget, at least half and at most `PROD_SHARE` of it, split evenly among its
+        keys and rounded down. A key has none where its environment has none, or is production and
+        no budget is given.
     """
-    budget = budget_usd(material)
-    prod = sum(one.environment == "prod" for one in keys)
-    made = {}
-    for one in keys:
-        if one.environment == "prod" and budget is not None:
-            made[one.ref] = to_type(budget * PROD_SHARE / prod)
-        elif one.environment in ("staging", "dev"):
-            made[one.ref] = STAGING_USD if one.environment == "staging" else DEV_USD
+    budget, live = budget_usd(material), [one for one in keys if not one.ended]
+    made = {one.ref: OTHERS_USD[one.environment] for one in live if one.environment in OTHERS_USD}
+    prod = [one.ref for one in live if one.environment == "prod"]
+    if budget is not None and prod:
+        left = max(budget - money.total(made.values()), budget / 2)
+        each = below(min(budget * PROD_SHARE, left) / len(prod))
+        made |= dict.fromkeys(prod, each)
     return made
 
 
@@ -109,6 +112,7 @@ def whole(
     keys: Sequence[Sized],
     caps: Sequence[Standing],
     balance: Sequence[Balance],
+    proposed: Mapping[Ref, Decimal],
 ) -> pd.DataFrame:
     """Hold the sums of caps against budget and balance.
 
@@ -117,13 +121,15 @@ def whole(
         keys: Every key with its sized caps.
         caps: What is set.
         balance: Balances by account.
+        proposed: USD that each key's number to type lets be spent in a month.
 
     Returns:
         A row an environment, then `WHOLE`, and `WHOLE` of each account where there are several:
-        `environment`, `account` (None for all), `keys`, `without_cap` (keys), `proposed_usd` (caps
-        of a month by history, or the tier), `set_usd` (what is set lets be spent in a month),
-        `tier_usd` (starting points), `p50_usd` and `p90_usd` (sums of the keys' month),
-        `budget_usd`, `balance_usd`, `over_commit` (proposed over budget), `set_over_commit`,
+        `environment`, `account` (None for all), `keys`, `without_cap` (keys), `proposed_usd` (what
+        the numbers to type let be spent in a month), `set_usd` (what is set lets
+        be spent in a month), `tier_usd` (starting points), `p50_usd` and `p90_usd` (sums of the
+        keys' month), `budget_usd`, `balance_usd`, `over_commit` (proposed over budget),
+        `set_over_commit`,
         `over_balance` (set, or else proposed, over balance) and `times_tier` (the same over tier);
         Decimal USD and ratios as Decimal, None where unknown.
     """
@@ -132,7 +138,7 @@ def whole(
     for name, account, members in _parts(keys):
         limit = None if account is not None else _budget(material, name)
         left = _balance(balance, account) if name == WHOLE else None
-        proposed = money.total(proposal(one, tier) for one in members)
+        asked = money.total(proposed.get(one.ref) for one in members)
         held = [fixed[one.ref] for one in members if one.ref in fixed]
         allowed = money.total(held) if held else None
         start = _tier(members, tier)
@@ -142,17 +148,17 @@ def whole(
                 "account": UNNAMED if account == "" else account,
                 "keys": len(members),
                 "without_cap": len(members) - len(held),
-                "proposed_usd": proposed,
+                "proposed_usd": asked,
                 "set_usd": allowed,
                 "tier_usd": start,
                 "p50_usd": _sum_at(members, 0.5),
                 "p90_usd": _sum_at(members, 0.9),
                 "budget_usd": limit,
                 "balance_usd": left,
-                "over_commit": _ratio(proposed, limit),
+                "over_commit": _ratio(asked, limit),
                 "set_over_commit": _ratio(allowed, limit),
-                "over_balance": _ratio(proposed if allowed is None else allowed, left),
-                "times_tier": _ratio(proposed if allowed is None else allowed, start),
+                "over_balance": _ratio(asked if allowed is None else allowed, left),
+                "times_tier": _ratio(asked if allowed is None else allowed, start),
             }
         )
     return objects(rows)
@@ -187,11 +193,6 @@ def _balance(balance: Sequence[Balance], account: str | None) -> Decimal | None:
     """Give the balance of an account, or of all: unknown where one balance stands for all."""
     mine = [one.usd for one in balance if account is None or one.account == account]
     return money.total(mine) if mine else None
-
-
-def proposal(one: Sized, tier: Mapping[Ref, Decimal]) -> Decimal | None:
-    """Give the cap of a month for a key: from its history, or else its tier; None for neither."""
-    return one.caps.get("month") or tier.get(one.ref)
 
 
 def _tier(members: Sequence[Sized], tier: Mapping[Ref, Decimal]) -> Decimal | None:

@@ -1,6 +1,6 @@
 """Everything reckoned for one sizing, handed on as one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +13,10 @@ from runbook_lib.analysis.caps.grid import Held
 from runbook_lib.analysis.caps.inflight import UnderWay
 from runbook_lib.analysis.caps.material import CapMaterial
 from runbook_lib.analysis.caps.month import MonthEnd
+from runbook_lib.analysis.caps.refs import Ref
 from runbook_lib.analysis.caps.sized import Sized
 from runbook_lib.analysis.caps.standing import Standing
+from runbook_lib.analysis.caps.typed import Typed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,7 @@ class Worked:
         material: What was given; held: its spend by key and day.
         keys: Every key with its caps; caps: what is set.
         balance: Balances by account.
+        typed: What to type, by key and window.
         limits: Every limit of which is known what is left.
         table: Caps against budget and balance, as `tiers.whole` gives it.
         times: What ends when, as `clocks.timed` gives it.
@@ -40,6 +43,7 @@ class Worked:
     keys: Sequence[Sized] = field(repr=False)
     caps: Sequence[Standing] = field(repr=False)
     balance: Sequence[Balance]
+    typed: Mapping[tuple[Ref, str], Typed] = field(repr=False)
     limits: Sequence[Limit] = field(repr=False)
     table: pd.DataFrame = field(repr=False)
     times: Sequence[tuple[dict[str, Any], Limit]] = field(repr=False)
@@ -48,3 +52,14 @@ class Worked:
     flying: Sequence[UnderWay] = field(repr=False)
     tests: Tried = field(repr=False)
     end: MonthEnd
+
+    @property
+    def live(self) -> list[Sized]:
+        """The keys that have not ended."""
+        return [one for one in self.keys if not one.ended]
+
+    @property
+    def standing(self) -> list[Standing]:
+        """What is set for them."""
+        live = {one.ref for one in self.live}
+        return [cap for cap in self.caps if cap.ref in live]
