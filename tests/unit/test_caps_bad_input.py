@@ -238,7 +238,7 @@ def test_a_balance_below_0_is_used_up(tmp_path: Path) -> None:
 
 
 def test_two_currencies_are_read_each_in_its_own(tmp_path: Path) -> None:
-    """Caps in CNY and USD, a ledger in CNY: the rate joins them, and each is typed in its own."""
+    """Caps in CNY and USD, a ledger in CNY: the rate joins them, and one currency is typed."""
     files = {
         "keys": f"{KEYS}cny,prod,142,CNY,1d\nusd,prod,20,USD,1d\n",
         "ledger": f"{LEDGER}2026-11-23T23:00:00Z,reading,,CNY,7100\n",
@@ -249,9 +249,9 @@ def test_two_currencies_are_read_each_in_its_own(tmp_path: Path) -> None:
     report = clean(size_caps(store, now=NOW.isoformat(), **rate))
     cny = cell(report, "to_type", key_name="cny", window="1d")
     usd = cell(report, "to_type", key_name="usd", window="1d")
-    assert (cny["currency"], usd["currency"]) == ("CNY", "USD")
-    assert cny["type"] >= 7 * cny["cap_usd"]
-    assert usd["type"] == usd["cap_usd"]
+    assert (cny["currency"], usd["currency"]) == ("USD", "USD")
+    assert (cny["set_currency"], usd["set_currency"]) == ("CNY", "USD")
+    assert (cny["type"], usd["type"]) == (cny["cap_usd"], usd["cap_usd"])
     whole = cell(report, "whole", environment="(all)")
     assert (whole["balance_usd"], whole["budget_usd"]) == (1000, 1000)
     told = report._repr_mimebundle_()["text/html"]

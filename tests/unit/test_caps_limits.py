@@ -122,7 +122,7 @@ def test_one_cap_has_one_finding() -> None:
     low = next(item for item in parts.findings if item.rule == "cap-too-low")
     assert "used up now, until 16:00 UTC on 2026-11-24" in low.title
     assert low.next_step is not None
-    assert "from 4 to 1" in low.next_step.text
+    assert "from 4 USD to 1" in low.next_step.text
     texts = [step.text for step in parts.next_steps]
     assert len(texts) == len(set(texts))
     assert "fallback_verification" in texts[-1]

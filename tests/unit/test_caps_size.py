@@ -141,8 +141,8 @@ def test_a_number_typed_in_the_other_currency_is_found() -> None:
     told = dict(parts.summary)["Rate"]
     assert told == "1 USD = 7.1 CNY of 2026-11-20 by central bank"
     (row,) = rows(parts, "to_type", key_name="k", window="total")
-    assert row["currency"] == "CNY"
-    assert row["type"] == to_type((row["cap_usd"] + 20) * Decimal("7.1"))
+    assert (row["currency"], row["set_currency"]) == ("USD", "CNY")
+    assert row["type"] == to_type(row["cap_usd"] + 20)
 
 
 def test_cny_without_a_rate_is_not_guessed() -> None:

@@ -220,9 +220,14 @@ def clocks(times: Sequence[tuple[dict[str, Any], Limit]]) -> pd.DataFrame:
 
 def _balances(material: CapMaterial, held: Held, accounts: Sequence[Balance]) -> Iterator[Limit]:
     for one in accounts:
+        mine = of_account(held, one.account)
+        of = {"account": one.account}
+        if one.key is not None:
+            mine = np.array([ref == one.key for ref in held.keys], dtype=bool)
+            of["key_name"] = one.key.key_name
         yield Limit(
             what="balance",
-            views=together(material, held, of_account(held, one.account)),
+            views=together(material, held, mine),
             limit=None,
             used=None,
             remaining=one.usd,
@@ -230,7 +235,7 @@ def _balances(material: CapMaterial, held: Held, accounts: Sequence[Balance]) ->
             resets=None,
             basis=one.basis,
             cell=one.cell,
-            of={"account": one.account},
+            of=of,
         )
 
 

@@ -13,6 +13,9 @@ from runbook_lib.analysis.caps.tiers import WHOLE
 
 KINDS = ("balance", "budget", "plan", "total", "month", "7d", "1d", "5h")
 
+GONE = ("expired", "deleted")
+"""How it is told that the gateway refuses a key."""
+
 COLUMNS = [
     *("account", "key_name", "environment", "effective_usd", "binds", "ends_first"),
     *("runs_out_early", *(f"{kind}_left_usd" for kind in KINDS)),
@@ -31,11 +34,11 @@ def effective(
 
     Returns:
         A row a key: `account`, `key_name`, `environment`, `effective_usd` (the least that is left
-        of any of its limits), `binds` (which), `ends_first` (the limit that is used up first at
-        p90, with its day `runs_out_early`), and what is left of each: `balance_left_usd`,
-        `budget_left_usd`, `plan_left_usd` (the least of its windows), `total_left_usd`,
-        `month_left_usd`, `7d_left_usd`, `1d_left_usd`, `5h_left_usd`; Decimal USD, None for a limit
-        that is not set or not known.
+        of any of its limits; 0 for a key that expired or was deleted), `binds` (which),
+        `ends_first` (the limit that is used up first at p90, with its day `runs_out_early`), and
+        what is left of each: `balance_left_usd`, `budget_left_usd`, `plan_left_usd` (the least of
+        its windows), `total_left_usd`, `month_left_usd`, `7d_left_usd`, `1d_left_usd`,
+        `5h_left_usd`; Decimal USD, None for a limit that is not set or not known.
     """
     return objects([_row(material, one, limits) for one in keys], COLUMNS)
 
@@ -50,22 +53,31 @@ def _row(material: CapMaterial, key: Sized, limits: Sequence[Limit]) -> dict[str
     for one in own:
         at = f"{_kind(one)}_left_usd"
         left[at] = min(one.remaining, left.get(at, one.remaining))
+    gone = key.ended.split()[0].rstrip(":") if key.ended.startswith(GONE) else ""
     return {
         "account": key.ref.account or None,
         "key_name": key.ref.key_name,
         "environment": key.environment or None,
-        "effective_usd": None if least is None else max(least.remaining, Decimal(0)),
-        "binds": None if least is None else _told(least),
+        "effective_usd": _least(least, gone),
+        "binds": gone or (None if least is None else _told(least)),
         "ends_first": None if first is None else _told(first[1]),
         "runs_out_early": None if first is None else first[0],
         **left,
     }
 
 
+def _least(least: Limit | None, gone: str) -> Decimal | None:
+    """Give what may be spent; nothing with a key that is refused."""
+    if gone:
+        return Decimal(0)
+    return None if least is None else max(least.remaining, Decimal(0))
+
+
 def _holds(one: Limit, key: Sized) -> bool:
     """Tell whether a limit holds a key."""
     if one.what == "balance":
-        return one.of["account"] in (None, key.ref.account)
+        own = one.of.get("key_name") in (None, key.ref.key_name)
+        return own and one.of["account"] in (None, key.ref.account)
     if one.what == "budget":
         return one.of["environment"] in (WHOLE, key.environment)
     return (one.of["account"], one.of["key_name"]) == key.ref

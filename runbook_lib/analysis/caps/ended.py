@@ -11,7 +11,7 @@ from runbook_lib.analysis.caps.refs import NOBODY, Entry, Ref, Refs
 
 REFUSED = {
     "INVALID_API_KEY": "deleted: the gateway does not know it (INVALID_API_KEY)",
-    "API_KEY_EXPIRED": "expired: the gateway refuses it (API_KEY_EXPIRED)",
+    "API_KEY_EXPIRED": "expired: the gateway refuses it (API_KEY_EXPIRED), so delete it",
 }
 """Codes of a live answer that end a key, and what is told of it."""
 
@@ -31,12 +31,12 @@ def ended_of(material: CapMaterial, refs: Refs, known: Mapping[Ref, Entry]) -> d
     made = {}
     for ref in refs.all:
         successor, at = known.get(ref, NOBODY).replaced_by, expiry.get(ref)
-        if successor:
+        if ref in refused:
+            made[ref] = refused[ref] + (f", replaced by {successor}" if successor else "")
+        elif successor:
             made[ref] = f"replaced by {successor}: delete it once nobody uses it"
         elif at is not None and at <= material.now:
             made[ref] = f"expired on {material.told(at)}: delete it"
-        elif ref in refused:
-            made[ref] = refused[ref]
     return made
 
 

@@ -120,7 +120,7 @@ def _over_balance(row: Mapping[Any, Any]) -> Finding:
     whose = " of the account without a name" if row["account"] == UNNAMED else whose
     return Finding(
         rule="caps-over-budget",
-        severity=Severity.LOW,
+        severity=Severity.LOW if limit > 0 else Severity.HIGH,
         title=f"All caps{whose} together allow {money.usd(allowed)} a month ({_kind(row)}), the "
         f"balance is {money.usd(limit)}",
         value=allowed,
@@ -223,7 +223,7 @@ def _running_out(
     usual = row["runs_out_on"]
     done = limit.exact and limit.remaining <= 0
     soon = usual is not None and (usual - today).days <= material.lead_days
-    whose = f" of account {row['account']}" if row["account"] else ""
+    whose = _whose(limit)
     label = own.label if own is not None else ""
     name = f"Key {label} ({row['window']} cap)" if own is not None else f"The balance{whose}"
     add = f" by {money.usd(row['amount_usd'])}" if row["amount_usd"] else ""
@@ -249,6 +249,41 @@ def _running_out(
         ),
         mark="M",
     )
+
+
+def _whose(limit: Limit) -> str:
+    """Say whose a balance is: one key's where that key alone tells it."""
+    name, account = limit.of.get("key_name"), limit.of.get("account")
+    key = f" behind key {name}" if name and limit.what == "balance" else ""
+    return key + (f" of account {account}" if account else "")
+
+
+def used_up(limits: Sequence[Limit]) -> Iterator[Finding]:
+    """Tell of balances that are used up where no forecast says so.
+
+    Args:
+        limits: As `clocks.limits_of` gives them; those with a forecast are in `running_out`.
+
+    Returns:
+        A finding for each: every call behind it is refused.
+    """
+    for one in limits:
+        if one.what != "balance" or one.views or one.remaining > 0:
+            continue
+        yield Finding(
+            rule="runs-out",
+            severity=Severity.HIGH,
+            title=f"The balance{_whose(one)} is used up: {money.usd(one.remaining)}",
+            subject=Subject(key_name=one.of.get("key_name")),
+            value=one.remaining,
+            unit="USD",
+            grade=Grade.LIKELY,
+            evidence=[one.cell],
+            next_step=NextStep(
+                text=f"Top up the balance{_whose(one)} at once.", where="account page", who=FINANCE
+            ),
+            mark="M",
+        )
 
 
 def _raised(work: Worked, limit: Limit, own: Sized) -> str:

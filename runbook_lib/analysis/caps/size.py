@@ -8,7 +8,7 @@ from decimal import Decimal
 from runbook_lib import money
 from runbook_lib.analysis.caps import against, ends
 from runbook_lib.analysis.caps.backtest import ALL, summed, tried
-from runbook_lib.analysis.caps.balance import Balance, balances, unread
+from runbook_lib.analysis.caps.balance import Balance, balances, contradicted, unread
 from runbook_lib.analysis.caps.clocks import limits_of, timed
 from runbook_lib.analysis.caps.effect import effect_table
 from runbook_lib.analysis.caps.events import events_table
@@ -150,6 +150,7 @@ def _findings(work: Worked) -> list[Finding]:
         *ends.over_budget(work.table),
         *ends.over_tier(work.table),
         *ends.running_out(work, ending, today),
+        *ends.used_up(work.limits),
         *against.overrun(work.end, material.risk),
         *against.silent(keys),
     ]
@@ -207,10 +208,7 @@ def _summary(work: Worked) -> list[tuple[str, str]]:
             money.usd(end.to_date)
             + (f", {money.usd(end.p10)} to {money.usd(end.p90)} by its end" if end.p90 else ""),
         ),
-        *[
-            (f"Balance {one.account}" if one.account else "Balance", _told(one))
-            for one in work.balance
-        ],
+        *[(_named(one), _told(one)) for one in work.balance],
     ]
     if end.budget is not None:
         told.append(("Budget of the month", money.usd(end.budget)))
@@ -236,6 +234,13 @@ def _over(work: Worked) -> list[tuple[str, str]]:
     return [(told, f"{row[name]} times") for name, told in names.items() if row[name] is not None]
 
 
+def _named(one: Balance) -> str:
+    """Name a balance: by its account, or by the one key it is known of."""
+    if one.key is not None:
+        return f"Balance of key {one.key.key_name}"
+    return f"Balance {one.account}" if one.account else "Balance"
+
+
 def _told(one: Balance) -> str:
     return f"{money.usd(one.usd)} ({one.basis})"
 
@@ -252,6 +257,7 @@ def _gaps(work: Worked) -> list[str]:
         found.append("no keys.csv: environments and caps that are set are unknown")
     if not work.balance:
         found.append("no balance: give it, or a ledger.csv with readings")
+    found += contradicted(material, held)
     if budget_usd(material) is None:
         found.append("no budget: give monthly_budget, or a budget.csv")
     if held.refunds:

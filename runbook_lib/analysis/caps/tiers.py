@@ -191,6 +191,8 @@ def _budget(material: CapMaterial, name: str) -> Decimal | None:
 
 def _balance(balance: Sequence[Balance], account: str | None) -> Decimal | None:
     """Give the balance of an account, or of all: unknown where one balance stands for all."""
+    if any(one.key is not None for one in balance if account in (None, one.account)):
+        return None  # readings that contradict each other add up to nothing
     mine = [one.usd for one in balance if account is None or one.account == account]
     return money.total(mine) if mine else None
 

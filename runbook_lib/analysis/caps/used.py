@@ -9,7 +9,7 @@ import pandas as pd
 
 from runbook_lib import clock
 from runbook_lib.analysis.caps.grid import day_of, known_to, local_days
-from runbook_lib.analysis.caps.material import CapMaterial
+from runbook_lib.analysis.caps.material import LAG_MINUTES, CapMaterial
 from runbook_lib.analysis.caps.refs import Ref, Refs
 
 ROLLING = {"5h": timedelta(hours=5), "7d": timedelta(days=7)}
@@ -54,6 +54,10 @@ class Used:
     def since(self, ref: Ref, at: datetime) -> Decimal:
         """Give what was spent on the days after that of an instant, in USD."""
         return self._sum(ref, day_of(at, self.zone) + timedelta(days=1))
+
+    def near(self, ref: Ref, at: datetime) -> Decimal:
+        """Give what was spent from the day on of which an answer of that instant can lack some."""
+        return self._sum(ref, day_of(at - timedelta(minutes=LAG_MINUTES), self.zone))
 
     def basis(self, window: str) -> str:
         """Say where a number is from."""
