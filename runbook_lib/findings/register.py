@@ -109,6 +109,7 @@ RULES: dict[str, str] = {
     "cap-no-history": "The history of a key carries no forecast, and why.",
     "caps-over-budget": "Caps together allow more than the budget or the balance.",
     "caps-over-tier": "The caps of an environment are far above the usual starting point.",
+    "budget-below-caps": "Caps that honest use fits in are more than the budget.",
     "runs-out": "A cap, a window or the balance ends soon.",
     "budget-overrun": "The month is likely to pass its budget.",
     # How good the data are

@@ -9,6 +9,7 @@ import pytest
 from runbook_lib import money
 from runbook_lib.analysis.caps import CapParts, size_caps
 from runbook_lib.analysis.caps.material import to_type
+from runbook_lib.findings import Severity
 from tests.unit.caps_kit import answer, key, material, rows, steady
 
 CAPS = [
@@ -79,3 +80,24 @@ def test_the_sum_is_what_the_numbers_allow() -> None:
     assert allowed > sum(row["cap_usd"] for row in typed)
     assert to_type(typed[0]["type"]) == typed[0]["type"]
     assert f"{money.usd(allowed)} a month" in parts.verdict.title
+
+
+@pytest.mark.parametrize("caps", [CAPS, []], ids=["set", "nothing-set"])
+def test_numbers_beyond_the_budget_are_told(caps: list[dict[str, Any]]) -> None:
+    """Who types them on unaware types more than there is."""
+    parts = size_caps(material(DAYS, keys=caps, monthly_budget=Decimal(100)))
+    (whole,) = rows(parts, "whole", environment="(all)")
+    (found,) = [item for item in parts.findings if item.rule == "budget-below-caps"]
+    assert found.severity is Severity.MEDIUM
+    asked = money.usd(whole["proposed_usd"])
+    assert found.title.startswith(f"History asks for {asked} a month, the budget is $100.00")
+    assert f"what is typed allows {asked} a month, the budget is $100.00" in parts.verdict.title
+    both = [item for item in parts.findings if item.rule == "caps-over-budget"]
+    assert not any(item.title.startswith("All caps together") for item in both) or caps
+
+
+def test_numbers_within_the_budget_are_not_told() -> None:
+    """Nothing to agree on."""
+    parts = size_caps(material(DAYS, monthly_budget=Decimal(9000)))
+    assert not any(item.rule == "budget-below-caps" for item in parts.findings)
+    assert "the budget is" not in parts.verdict.title

@@ -43,16 +43,78 @@ def over_budget(table: pd.DataFrame) -> Iterator[Finding]:
 
     Returns:
         One finding for the budget, with every environment over its own, and one for each balance
-        that its caps pass; what is set counts, or else what is proposed.
+        that its caps pass; what is set counts, or else what is proposed. Where nothing is set,
+        what is proposed for all keys is told by `asks_more`.
     """
     rows = table.to_dict("records")
-    over = [row for row in rows if _over(row, "budget_usd")]
+    asked = [row for row in rows if row["environment"] == WHOLE and row["set_usd"] is None]
+    over = [row for row in rows if _over(row, "budget_usd") and row not in asked]
     if over:
         yield _over_budget(over)
     accounts = [row for row in rows if row["account"] is not None] or rows
     for row in accounts:
         if _over(row, "balance_usd"):
             yield _over_balance(row)
+
+
+def beyond(table: pd.DataFrame) -> tuple[Decimal, Decimal] | None:
+    """Give what is proposed for all keys, and the budget, where it is more than that.
+
+    Args:
+        table: Caps against budget and balance, as `tiers.whole` gives it.
+
+    Returns:
+        USD a month each; None where the proposal is within the budget, or there is none.
+    """
+    for row in table.to_dict("records"):
+        if row["environment"] == WHOLE and row["account"] is None:
+            asked, budget = row["proposed_usd"], row["budget_usd"]
+            return (asked, budget) if budget is not None and asked > budget else None
+    return None
+
+
+def asks_more(table: pd.DataFrame, *, known: bool) -> Iterator[Finding]:
+    """Tell that the numbers to type are more than the budget, so that nobody types on unaware.
+
+    Args:
+        table: Caps against budget and balance, as `tiers.whole` gives it.
+        known: Whether history asks for any of them; else they are starting points.
+
+    Returns:
+        One finding, or none.
+    """
+    over = beyond(table)
+    if over is None:
+        return
+    asked, budget = over
+    who = "History asks" if known else "The starting points ask"
+    yield Finding(
+        rule="budget-below-caps",
+        severity=Severity.MEDIUM,
+        title=f"{who} for {money.usd(asked)} a month, the budget is {money.usd(budget)}: caps "
+        "that honest use fits in cannot hold it",
+        value=asked,
+        expected=budget,
+        unit="USD a month",
+        impact_usd=asked - budget,
+        grade=Grade.LIKELY,
+        evidence=[
+            Evidence(
+                source="whole",
+                row=0,
+                field=f"{WHOLE} proposed_usd",
+                value=asked,
+                join=Join.NONE,
+            )
+        ],
+        next_step=NextStep(
+            text="Before anything is typed: agree on a larger budget, or on which keys get less "
+            "than they use; the dearest stand first in the table.",
+            where="budget_caps",
+            who=FINANCE,
+        ),
+        mark="D",
+    )
 
 
 def _allowed(row: Mapping[Any, Any]) -> Decimal | None:

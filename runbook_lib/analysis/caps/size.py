@@ -147,6 +147,7 @@ def _findings(work: Worked) -> list[Finding]:
         *against.missing(material, keys, caps, work.typed),
         *against.ill_sized(material, ill, work.effects, work.typed),
         *against.wrong_currency(material, keys, caps),
+        *ends.asks_more(work.table, known=any(one.caps for one in keys)),
         *ends.over_budget(work.table),
         *ends.over_tier(work.table),
         *ends.running_out(work, ending, today),
@@ -170,11 +171,11 @@ def _findings(work: Worked) -> list[Finding]:
 def _verdict(work: Worked, findings: Sequence[Finding]) -> Verdict:
     """Say the numbers, then what is wrong with what is set."""
     material, keys, caps = work.material, work.live, work.standing
-    able = [one for one in keys if one.caps]
+    able, over = [one for one in keys if one.caps], _beyond(work)
     if not able:
         return Verdict(
             title="No key has a history that carries a forecast: use the starting points of the "
-            "best practices",
+            f"best practices{over and f'; {over}'}",
             grade=Grade.INCONCLUSIVE,
             cause="no_history",
         )
@@ -187,6 +188,8 @@ def _verdict(work: Worked, findings: Sequence[Finding]) -> Verdict:
         f"{counted(len(able), 'key')} sized: {money.usd(day)} a day, {money.usd(month)} a month "
         f"in all, at a risk of {material.risk * 100:g} %"
     ]
+    if over:
+        told.append(over)
     if without:
         told.append(f"{counted(without, 'key')} without a cap")
     if wrong:
@@ -195,6 +198,14 @@ def _verdict(work: Worked, findings: Sequence[Finding]) -> Verdict:
     first = [item for item in findings if item.rule in ("runs-out", "budget-overrun")]
     told += [item.title for item in first[:1] if item.severity is Severity.HIGH]
     return Verdict(title="; ".join(told), grade=Grade.LIKELY, cause="caps_sized")
+
+
+def _beyond(work: Worked) -> str:
+    """Say that the numbers to type pass the budget; empty where they don't."""
+    over = ends.beyond(work.table)
+    if over is None:
+        return ""
+    return f"what is typed allows {money.usd(over[0])} a month, the budget is {money.usd(over[1])}"
 
 
 def _summary(work: Worked) -> list[tuple[str, str]]:
