@@ -48,10 +48,10 @@ def _expiries(material: CapMaterial, refs: Refs) -> dict[Ref, datetime]:
         if ref is not None and at is not None and not pd.isna(at):
             found[ref] = max(at, found.get(ref, at))
     live: dict[Ref, datetime] = {}
-    for ref, row in _answers(material, refs):
-        at = row.get("expires_at")
+    for known, answer in _answers(material, refs):
+        at = answer.get("expires_at")
         if at is not None and not pd.isna(at):
-            live[ref] = at
+            live[known] = at
     return found | live
 
 

@@ -167,8 +167,8 @@ def _over_budget(over: Sequence[Mapping[Any, Any]]) -> Finding:
             for row in over
         ],
         next_step=NextStep(
-            text="Lower the caps of the keys with most room (see what is too high), or raise the "
-            "budget.",
+            text="Lower the caps of the keys whose set cap is furthest above the number to type, "
+            "or raise the budget.",
             where="/keys",
             who=FINANCE,
         ),
@@ -179,7 +179,7 @@ def _over_budget(over: Sequence[Mapping[Any, Any]]) -> Finding:
 def _over_balance(row: Mapping[Any, Any]) -> Finding:
     allowed, limit = _allowed(row) or money.ZERO, row["balance_usd"]
     whose = f" of account {row['account']}" if row["account"] else ""
-    whose = " of the account without a name" if row["account"] == UNNAMED else whose
+    whose = " of the main account" if row["account"] == UNNAMED else whose
     return Finding(
         rule="caps-over-budget",
         severity=Severity.LOW if limit > 0 else Severity.HIGH,
@@ -193,7 +193,8 @@ def _over_balance(row: Mapping[Any, Any]) -> Finding:
         evidence=[rolled_up("keys", "cap_amount", allowed)],
         next_step=NextStep(
             text=f"Don't count on the caps{whose} to keep the balance: it can be used up before "
-            "any of them stops. Top up by the day of the table.",
+            "any of them stops. Top up by the day that the table of what ends first gives; where "
+            "it gives none, today.",
             where="account page",
             who=FINANCE,
         ),

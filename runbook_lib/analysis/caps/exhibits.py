@@ -123,7 +123,7 @@ def to_type_table(
                     "set_elsewhere": "; ".join(others) or None,
                     "cap_usd": typed.room,
                     "used_usd": typed.used,
-                    "odds": _odds(one, window),
+                    "odds": None if typed.number is None else _odds(one, window),
                     "review_on": review,
                     "note": typed.note
                     if one.ended
@@ -160,7 +160,7 @@ def _odds(one: Sized, window: str) -> float | None:
 
 
 def _lower_bound(window: str, now: Standing | None) -> str:
-    if window != "total" or (now is not None and now.exact):
+    if window != "total" or (now is not None and now.source == "key_state"):
         return ""
     return "; used so far is what the export holds: look at /keys"
 

@@ -205,7 +205,9 @@ def _beyond(work: Worked) -> str:
     over = ends.beyond(work.table)
     if over is None:
         return ""
-    return f"what is typed allows {money.usd(over[0])} a month, the budget is {money.usd(over[1])}"
+    return (
+        f"the caps to type come to {over[0] / over[1]:.1f} times the budget of {money.usd(over[1])}"
+    )
 
 
 def _summary(work: Worked) -> list[tuple[str, str]]:

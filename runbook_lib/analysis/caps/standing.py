@@ -20,7 +20,7 @@ LENGTH_DAYS = {"5h": 5 / 24, "1d": 1.0, "7d": 7.0, "month": 30.0}
 PLAN = "plan_"
 """How the windows of a subscription begin in `key_state`."""
 
-_ZERO = Decimal(0)
+_ZERO, A_CENT = Decimal(0), Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,8 +206,11 @@ def _answered(material: CapMaterial, used: Used, ref: Ref, row: dict[Any, Any]) 
         # The gateway's own count lags: what is billed is used as well. Where rows have more than
         # these days can explain, the quota was begun anew, and the answer is what stops the key.
         billed = used.of(ref, window) or _ZERO
-        if spent is not None and spent < billed <= spent - since + used.near(ref, asked):
-            spent, basis, exact = billed, f"{used.basis(window)}, more than the {basis}", False
+        if spent is not None and spent + A_CENT / 2 < billed <= spent - since + used.near(
+            ref, asked
+        ):
+            exact = spent >= row["limit_usd"]
+            spent, basis = billed, f"{used.basis(window)}, more than the {basis}"
     elif length and resets and resets <= material.now:
         spent, began, resets = _ZERO, None, None  # it has rolled over since it was asked
     limit = row["limit_usd"]
