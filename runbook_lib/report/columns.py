@@ -33,8 +33,8 @@ _SPENT = (
 )
 _CHOSEN: dict[str, tuple[str, ...]] = {
     "rows": (
-        *("ts", "key_name+account", "model+endpoint", "input_tokens", "output_tokens"),
-        *("cache_read_tokens", "cost_usd", "duration_ms", "request_id", "source_file+row_number"),
+        *("ts", "request_id", "cost_usd", "key_name+account", "model+endpoint", "input_tokens"),
+        *("output_tokens", "cache_read_tokens", "duration_ms", "source_file+row_number"),
     ),
     "lost_money": (
         *("kind+what", "key_name+service", "model", "attempts", "rows", "billed_usd"),

@@ -124,17 +124,23 @@ def waterfall(frame: "pd.DataFrame", _zone: ZoneInfo, *, title: str) -> figures.
                 axes.plot([place + 0.31, place + 0.69], [level, level], color="#666666", lw=0.8)
         names = ["\n".join(redact.safe(row["step"], limit=18).split()) for row in rows]
         axes.set_xticks(range(len(rows)), names, size=9)
-        axes.margins(y=0.14)
+        _with_room(axes, floor)
         axes.axhline(floor, color="#666666", lw=0.8)
         dollars(axes)
         figures.title(axes, title)
         if floor:
-            low, high = axes.get_ylim()
-            axes.set_ylim(floor, high + (low - floor))
             axes.set_ylabel(f"axis starts at {money.usd(Decimal(str(round(floor, 6))))}", size=9)
         said = "; ".join(f"{row['step']} {_signed(row)}" for row in rows)
         told = f"{title}: {said}."
         return figures.Picture(png=figures.png(figure), words=told, caption=told)
+
+
+def _with_room(axes: "Axes", floor: float) -> None:
+    """Leave room for the amounts over the bars; those of no height give none by themselves."""
+    low = min([floor, *(bar.get_bbox().y0 for bar in axes.patches)])
+    high = max([floor, *(bar.get_bbox().y1 for bar in axes.patches)])
+    room = 0.16 * (high - low) or 1.0
+    axes.set_ylim(low - room if low < floor else low, high + room)
 
 
 def _floor(rows: Sequence[dict[Any, Any]]) -> float:

@@ -56,16 +56,18 @@ def _text(told: str) -> Shown:
 
 
 def _named(line: typed.Line) -> Shown:
-    """Give the name of a key; under it what else is to be done with it."""
-    whole = len(line.key_name) <= typed.MOST_NAME and not line.act
-    return Shown(told=line.key_name, under=line.act, whole=whole)
+    """Give the name of a key; under it why nothing is typed, or what else is to be done with it."""
+    under = line.reason or line.act
+    whole = len(line.key_name) <= typed.MOST_NAME and not under
+    return Shown(told=line.key_name, under=under, whole=whole)
 
 
 def _cell(line: typed.Line, window: str) -> Shown:
     """Give the number to type in a window; under it what is set, and the odds of a trip."""
     cell = line.cells.get(window, {})
     if cell.get("type") is None:
-        return Shown(told=ABSENT, under=str(cell.get("note") or ""), right=True)
+        under = "" if line.reason else str(cell.get("note") or "")
+        return Shown(told=ABSENT, under=under, right=True)
     number = f"{typed.number(cell['type'])} {cell.get('currency') or ''}".strip()
     now, share = cell.get("set_now"), cell.get("odds")
     under = [f"now {typed.number(now)}"] if now is not None else []

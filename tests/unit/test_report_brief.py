@@ -15,10 +15,14 @@ import pytest
 from runbook_lib import findings, report
 from runbook_lib.analysis import caps
 from runbook_lib.report import brief
+from runbook_lib.report.brief import words
 
 TEMPLATE = Path(report.__file__).parent / "templates" / "runbook" / "index.html.j2"
 GIVEN = {"risk": 0.05, "currency": "USD", "cny_per_usd": -1.0}
 HEIGHTS = "[...document.querySelectorAll('.sheet')].map(one => one.getBoundingClientRect().height)"
+BESIDE = (
+    "[...document.querySelectorAll('.scroll')].filter(x => x.scrollWidth > x.clientWidth).length"
+)
 HIDDEN_WORDS = ("p10", "p50", "p90", "quantile", "429", "API_KEY_QUOTA_EXHAUSTED", "None", "nan")
 
 
@@ -218,6 +222,64 @@ def test_the_same_report_gives_the_same_bytes() -> None:
     assert _html(_full(3)) == _html(_full(3))
 
 
+def test_a_balance_without_a_day_is_told_as_the_report_tells_it() -> None:
+    """Nothing was spent before today, but the account has answered: both pages say the same."""
+    made = _of(caps.size_caps(caps_kit.material({})), GIVEN)
+    summary = [("Balance", "-$0.00098 (live answer of today)"), ("Balance of key web", "$7.00 (x)")]
+    told = _text(replace(made, summary=summary))
+    assert "The balance is -$0.00098 (live answer of today); it is used up." in told
+    assert "The balance of key web is $7.00 (x); how long it lasts cannot be said." in told
+    assert "main account-$0.00098not known" in told
+    assert "The balance is not known" not in told
+
+
+def test_readings_that_contradict_each_other_are_said() -> None:
+    """A balance that two answers tell differently is not one to plan with."""
+    gap = "the readings of one balance contradict each other: $1.00 (a), $9.00 (b)"
+    made = replace(_sized(), coverage=findings.Coverage(gaps=[gap]))
+    first = _text(made).partition("What to type for each key")[0]
+    assert "The readings of one balance contradict each other: report.html has the values." in first
+
+
+def test_what_typing_means_is_counted() -> None:
+    """Odds of a day say little to who pays: stops in a month do."""
+    told = _text(_full(10))
+    assert "The day caps stop honest use about 15 times a month in all" in told
+    assert "at most 1.5 times a key" in told
+    assert "Type at least one number a key" in told
+
+
+def test_a_key_that_is_to_be_deleted_says_so() -> None:
+    """Its number alone would be typed."""
+    made = _sized()
+    item = made.exhibits["to_type"]
+    gone = "replaced by web-v2: delete it once nobody uses it"
+    own = item.frame["key_name"] == "web"
+    frame = item.frame.assign(note=item.frame["note"].mask(own, f"by its history; {gone}"))
+    told = _text(replace(made, exhibits={**made.exhibits, "to_type": replace(item, frame=frame)}))
+    assert told.count(gone) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        pytest.param("Stop it. Then start it again.", "Stop it.", id="sentence"),
+        pytest.param("nothing spent; give a budget", "nothing spent", id="part"),
+        pytest.param("one long act without any end", "one long act without any end", id="none"),
+        pytest.param("Short.", "Short.", id="fits"),
+    ],
+)
+def test_an_act_is_not_cut_within_a_sentence(text: str, told: str) -> None:
+    """Half an act cannot be done."""
+    assert words.whole(text, 20) == told
+
+
+def test_the_budget_of_production_says_where_it_is_from() -> None:
+    """An amount that nobody gave is a riddle."""
+    assert "The budget of prod is 90 % of the month's" in _text(_sized(monthly_budget=Decimal(400)))
+    assert "The budget of prod" not in _text(_sized())
+
+
 @pytest.mark.browser
 def test_it_prints_on_two_sheets_and_fits_a_phone(chromium: str, tmp_path: Path) -> None:
     """Few keys or many, short names or long: two sheets of A4, and no page scrolls sideways."""
@@ -238,6 +300,7 @@ def test_it_prints_on_two_sheets_and_fits_a_phone(chromium: str, tmp_path: Path)
             page = browser.new_page(viewport={"width": 400, "height": 900})
             page.goto(path.as_uri())
             assert page.evaluate("document.documentElement.scrollWidth") <= 400, name
+            assert page.evaluate(BESIDE) == 0, name  # nothing stands beside the screen
             page.set_viewport_size({"width": 695, "height": 1032})  # inside of the margins of A4
             page.emulate_media(media="print")
             assert page.evaluate("document.documentElement.scrollWidth") <= 695, name

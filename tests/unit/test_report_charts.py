@@ -97,7 +97,7 @@ def _strip() -> pd.DataFrame:
     start = datetime(2026, 11, 16, tzinfo=UTC)
     return pd.DataFrame(
         {
-            "hour": pd.to_datetime([start + timedelta(hours=at) for at in range(100)], utc=True),
+            "start": pd.to_datetime([start + timedelta(hours=at) for at in range(100)], utc=True),
             "observed_usd": [Decimal("0.5")] * 100,
             "low_usd": [None] * 50 + [Decimal("0.1")] * 50,
             "high_usd": [None] * 50 + [Decimal("0.7")] * 50,
@@ -205,3 +205,34 @@ def test_a_loop_that_costs_nothing_has_no_place_on_a_log(burnt: object) -> None:
 def test_a_long_name_keeps_its_end(name: str, told: str) -> None:
     """Names often differ there only."""
     assert figures.short(name, 19) == told
+
+
+@pytest.mark.parametrize("steps", [("27.85", "0"), ("27.85", "-30"), ("0", "0")])
+def test_an_amount_over_a_bar_does_not_reach_the_title(
+    steps: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step of no height at the top once took the room away that its amount stands in."""
+    drawn = []
+    monkeypatch.setattr(figures, "png", lambda figure: drawn.append(figure) or b"")
+    spend.waterfall(_steps("0", *steps), ZoneInfo("UTC"), title="Why spend moved")
+    (axes,) = drawn[0].axes
+    low, high = axes.get_ylim()
+    top = max([0.0, *(bar.get_bbox().y1 for bar in axes.patches)])
+    assert high - top >= 0.1 * (high - low)
+
+
+def test_a_month_that_began_today_has_a_mark() -> None:
+    """One point makes no line: the legend would name what is not there."""
+    end = {
+        "month": "2026-11",
+        "to_date_usd": Decimal("27.85"),
+        "days_left": 7,
+        "budget_usd": None,
+        **dict.fromkeys(("p10_usd", "p50_usd", "p90_usd")),
+    }
+    drawn = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "png", lambda figure: drawn.append(figure) or b"")
+        caps.month([], end, factor=Decimal(1), unit="USD")
+    (line,) = drawn[0].axes[0].get_lines()
+    assert line.get_marker() == "o"

@@ -118,14 +118,19 @@ def _rows(report: findings.Report, name: str) -> list[dict[str, Any]]:
 
 
 def account_name(row: Row) -> str:
-    """Name the account of a row: the one without a name is the main one."""
+    """Name the account of a row, or its key where a balance is known of one key alone.
+
+    The account without a name is the main one.
+    """
+    if row.get("key_name"):
+        return f"key {row['key_name']}"
     return str(row.get("account") or MAIN)
 
 
 def _readings(report: findings.Report, told: set[str]) -> list[tuple[str, str]]:
     """Give the balances of the report's head that have no day on which they are used up."""
     known = [
-        (name.removeprefix(BALANCE).strip() or MAIN, amount)
+        (name.removeprefix(BALANCE).strip().removeprefix("of ") or MAIN, amount)
         for name, amount in report.summary
         if name == BALANCE or name.startswith(f"{BALANCE} ")
     ]
@@ -135,7 +140,7 @@ def _readings(report: findings.Report, told: set[str]) -> list[tuple[str, str]]:
 def _doubts(report: findings.Report) -> list[str]:
     """Give the gaps that say that readings of a balance contradict each other."""
     gaps = [*report.coverage.partial, *report.coverage.gaps]
-    return [gap for gap in gaps if "balance" in gap.lower() and not gap.startswith("no balance")]
+    return [gap for gap in gaps if "balance" in gap and "contradict" in gap]
 
 
 def _of_all(row: Row) -> bool:

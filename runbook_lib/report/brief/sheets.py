@@ -289,7 +289,7 @@ def _line(line: typed.Line, *, mixed: bool) -> str:
     )
     span = 3 * len(typed.WINDOWS)
     if line.reason:
-        why = words.whole("; ".join(filter(None, (line.reason, line.act))), MOST_REASON)
+        why = words.whole(line.reason, MOST_REASON)
         return f'<tr>{first}<td class="why w" colspan="{span}">{_told(why)}</td></tr>'
     cells = "".join(
         _cells(name, line.cells.get(window, {}), mixed=mixed)

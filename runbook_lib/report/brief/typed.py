@@ -71,13 +71,13 @@ def _line(name: str, cells: dict[str, Row]) -> Line:
         month_usd=total.get("cap_usd"),
         cells=cells,
         reason=_reason(str(first.get("note") or "no history")) if empty else "",
-        act=_act(cells),
+        act="" if empty else _act(cells),
     )
 
 
 def _reason(note: str) -> str:
     """Give why there is no number; what the export holds of the use is told for all keys below."""
-    said = [part for part in note.split("; ") if not part.startswith((*ACTS, "used so far"))]
+    said = [part for part in note.split("; ") if not part.startswith("used so far")]
     return "; ".join(said)
 
 

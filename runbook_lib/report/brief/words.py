@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal
 
-from runbook_lib.report.brief.facts import MAIN, Facts, Row, day
+from runbook_lib.report.brief.facts import MAIN, Facts, Row, account_name, day
 
 MONTH = 30
 """Days of a month that stops are counted in."""
@@ -85,13 +85,14 @@ def _read(facts: Facts) -> Iterator[str]:
         end = "it is used up" if amount.startswith("-") else "how long it lasts cannot be said"
         yield f"The balance{whose} is {amount}; {end}."
     if facts.doubts:
-        yield f"{facts.doubts[0][:1].upper()}{facts.doubts[0][1:]}."
+        doubt = facts.doubts[0].partition(":")[0]
+        yield f"{doubt[:1].upper()}{doubt[1:]}: report.html has the values."
 
 
 def account(row: Row) -> str:
     """Name the balance of an account."""
-    name = row.get("account")
-    return f"the balance of {name}" if name else "the balance"
+    name = account_name(row)
+    return "the balance" if name == MAIN else f"the balance of {name}"
 
 
 def _caps(facts: Facts) -> Iterator[str]:
