@@ -229,7 +229,7 @@ def test_a_balance_without_a_day_is_told_as_the_report_tells_it() -> None:
     told = _text(replace(made, summary=summary))
     assert "The balance is -$0.00098 (live answer of today); it is used up." in told
     assert "The balance of key web is $7.00 (x); how long it lasts cannot be said." in told
-    assert "main account-$0.00098not known" in told
+    assert "main account-$0.00098used upused up" in told
     assert "The balance is not known" not in told
 
 

@@ -128,13 +128,19 @@ def account_name(row: Row) -> str:
 
 
 def _readings(report: findings.Report, told: set[str]) -> list[tuple[str, str]]:
-    """Give the balances of the report's head that have no day on which they are used up."""
+    """Give the balances of the report's head that have no day of their end, used up ones first."""
     known = [
         (name.removeprefix(BALANCE).strip().removeprefix("of ") or MAIN, amount)
         for name, amount in report.summary
         if name == BALANCE or name.startswith(f"{BALANCE} ")
     ]
-    return [(name, str(amount)) for name, amount in known if name not in told]
+    made = [(name, str(amount)) for name, amount in known if name not in told]
+    return sorted(made, key=lambda one: not used_up(one[1]))
+
+
+def used_up(amount: str) -> bool:
+    """Tell whether a balance, as the report writes it, is nothing or less."""
+    return amount.startswith(("-", "$0.00 ")) or amount == "$0.00"
 
 
 def _doubts(report: findings.Report) -> list[str]:

@@ -144,7 +144,7 @@ def _balances(facts: Facts) -> str:
         for row in facts.balances
     ]
     rows += [
-        (name, amount.partition(" (")[0], *["not known"] * 2, "–", "–")
+        (name, amount.partition(" (")[0], *[_when(amount)] * 2, "–", "–")
         for name, amount in facts.readings
     ]
     if not rows:
@@ -155,6 +155,10 @@ def _balances(facts: Facts) -> str:
     ]
     more = _more(len(rows) - MOST_BALANCES, "account", "accounts")
     return _table("The balance", heads, rows[:MOST_BALANCES], kind="names") + more
+
+
+def _when(amount: str) -> str:
+    return "used up" if held.used_up(amount) else "not known"
 
 
 def _more(count: int, one: str, many: str) -> str:
@@ -336,7 +340,8 @@ def _notes(report: findings.Report, facts: Facts, lines: Sequence[typed.Line]) -
     limits = [*(f"Not known or left out: {gap}." for gap in gaps), *LIMITS]
     left = _more(len(limits) - MOST_LIMITS, "limit in report.html", "limits in report.html")
     items = "".join(
-        f"<li>{_told(words.whole(limit, MOST_LIMIT))}</li>" for limit in limits[:MOST_LIMITS]
+        f"<li>{_told(words.whole(limit, MOST_LIMIT).rstrip('.'))}.</li>"
+        for limit in limits[:MOST_LIMITS]
     )
     return f'<div class="notes">{notes}<h2>The limits</h2>\n<ul>{items}</ul>{left}</div>\n'
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal
 
-from runbook_lib.report.brief.facts import MAIN, Facts, Row, account_name, day
+from runbook_lib.report.brief.facts import MAIN, Facts, Row, account_name, day, used_up
 
 MONTH = 30
 """Days of a month that stops are counted in."""
@@ -82,7 +82,7 @@ def _read(facts: Facts) -> Iterator[str]:
         yield "The balance is not known: give it, or keep a ledger with what the account shows."
     for name, amount in facts.readings[:MOST_READINGS]:
         whose = "" if name == MAIN else f" of {name}"
-        end = "it is used up" if amount.startswith("-") else "how long it lasts cannot be said"
+        end = "it is used up" if used_up(amount) else "how long it lasts cannot be said"
         yield f"The balance{whose} is {amount}; {end}."
     if facts.doubts:
         doubt = facts.doubts[0].partition(":")[0]
@@ -130,16 +130,22 @@ def risk(facts: Facts) -> str:
 
 def stops(facts: Facts) -> Iterator[str]:
     """Say how many stops of honest use the day caps mean, and that one number a key is enough."""
+    if all(row.get("type") is None for row in facts.typed):
+        return
+    enough = (
+        "Type at least one number a key: any one of them holds a program that runs away, the day "
+        "cap or that of 5 hours soonest."
+    )
     days = [row for row in facts.typed if row.get("window") == "1d" and row.get("odds") is not None]
     if not days:
+        yield enough
         return
     often = max(days, key=lambda row: float(row["odds"]))
     whole = sum(float(row["odds"]) for row in days) * MONTH
     yield (
         f"The day caps stop honest use about {_times(whole)} a month in all (the odds of a day, "
         f"times {MONTH}), at most {_times(float(often['odds']) * MONTH)} a key "
-        f"({often.get('key_name')}). Type at least one number a key: any one of them holds a "
-        "program that runs away, the day cap or that of 5 hours soonest."
+        f"({often.get('key_name')}). {enough}"
     )
 
 
