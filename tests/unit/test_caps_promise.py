@@ -63,13 +63,20 @@ def replayed(store: Store, end: datetime) -> pd.DataFrame:
     known = report.exhibits["caps"].frame
     days = {(row.account or "", row.key_name): row.days for row in known.itertuples()}
     rows = []
-    for row in report.exhibits["to_type"].frame.to_dict("records"):
+    to_type = {
+        (row["account"] or "", row["key_name"], row["window"]): row
+        for row in report.exhibits["to_type"].frame.to_dict("records")
+    }
+    for row in known.to_dict("records"):
         ref = row["account"] or "", row["key_name"]
-        if row["window"] == "total" or row["odds"] is None:
+        if row["window"] == "month" or row["odds"] is None:
             continue
-        assert row["currency"] == "USD"
+        other = to_type[*ref, row["window"]]
+        assert other["currency"] == "USD"
+        # A key that has ended has its odds and its cap, and nothing to type.
+        assert other["type"] in (None, row["cap_usd"])
         told = {"key": ref, "days": days[ref], "window": row["window"], "odds": row["odds"]}
-        typed = float(row["type"])
+        typed = float(row["cap_usd"])
         rows += [
             {**told, "spent": total, "typed": typed, "tripped": total > typed}
             for total in spent(came.get(ref, np.zeros(168)), row["window"])
