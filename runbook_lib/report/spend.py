@@ -137,8 +137,9 @@ def waterfall(frame: "pd.DataFrame", _zone: ZoneInfo, *, title: str) -> figures.
 
 def _with_room(axes: "Axes", floor: float) -> None:
     """Leave room for the amounts over the bars; those of no height give none by themselves."""
-    low = min([floor, *(bar.get_bbox().y0 for bar in axes.patches)])
-    high = max([floor, *(bar.get_bbox().y1 for bar in axes.patches)])
+    shown = axes.dataLim if axes.patches else None
+    low = min(floor, shown.y0) if shown else floor
+    high = max(floor, shown.y1) if shown else floor
     room = 0.16 * (high - low) or 1.0
     axes.set_ylim(low - room if low < floor else low, high + room)
 

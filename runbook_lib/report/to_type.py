@@ -66,8 +66,8 @@ def _cell(line: typed.Line, window: str) -> Shown:
     """Give the number to type in a window; under it what is set, and the odds of a trip."""
     cell = line.cells.get(window, {})
     if cell.get("type") is None:
-        under = "" if line.reason else str(cell.get("note") or "")
-        return Shown(told=ABSENT, under=under, right=True)
+        why = "" if line.reason else str(cell.get("note") or "")
+        return Shown(told=ABSENT, under=why, right=True)
     number = f"{typed.number(cell['type'])} {cell.get('currency') or ''}".strip()
     now, share = cell.get("set_now"), cell.get("odds")
     under = [f"now {typed.number(now)}"] if now is not None else []

@@ -144,7 +144,7 @@ def _balances(facts: Facts) -> str:
         for row in facts.balances
     ]
     rows += [
-        (name, amount.partition(" (")[0], *[_when(amount)] * 2, "–", "–")
+        (name, amount.partition(" (")[0], _when(amount), _when(amount), "–", "–")
         for name, amount in facts.readings
     ]
     if not rows:
