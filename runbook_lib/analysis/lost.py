@@ -80,7 +80,8 @@ def lost_money(
         material: Attempts, usage rows and minutes of the window.
         weights: Model → kind of token → price in any one unit, for what another model would have
             cost; a model that is missing has no bound.
-        within: The span that is asked; what lies around it only helps to judge. None for all.
+        within: The span that is asked: a billed attempt is of it by the time of its row. What lies
+            around it only helps to judge. None for all.
         logs: Attempts by key, as `pairing.covered` takes them: a row from before the log of its key
             began is in no line.
 
@@ -93,7 +94,8 @@ def lost_money(
     loops = _loop_minutes(material)
     paired = pair_up(material)
     tagged = _tagged(material, paired, loops)
-    attempts, rows = _inside(tagged, within), _inside(_unlogged(material, paired, logs), within)
+    attempts = _inside(tagged, within, _billed_when(tagged, material.rows))
+    rows = _inside(_unlogged(material, paired, logs), within)
     known = _Known(
         material=material, weights=weights or {}, loops=loops, costs=tagged["billed_usd"].to_dict()
     )
@@ -102,10 +104,22 @@ def lost_money(
     return Lost(table=table, attempts=attempts, rows=rows, paired=paired)
 
 
-def _inside(frame: pd.DataFrame, window: Window | None) -> pd.DataFrame:
+def _inside(
+    frame: pd.DataFrame, window: Window | None, at: "pd.Series | None" = None
+) -> pd.DataFrame:
+    """Keep what is of a window: by the time of the usage row where there is one."""
     if window is None:
         return frame
-    return frame[(frame["ts"] >= window.start) & (frame["ts"] < window.end)]
+    when = frame["ts"] if at is None else at
+    return frame[(when >= window.start) & (when < window.end)]
+
+
+def _billed_when(tagged: pd.DataFrame, rows: pd.DataFrame) -> "pd.Series":
+    """Give the time of each attempt's usage row, its own where it has none."""
+    held = tagged.loc[tagged["billed_at"] >= 0, "billed_at"]
+    when = tagged["ts"].copy()
+    when.loc[held.index] = rows["ts"].iloc[held.to_numpy()].to_numpy()
+    return when
 
 
 def _dearest_first(line: Any) -> tuple[Any, ...]:

@@ -1,7 +1,7 @@
 """Lost money: each kind is found by its own signs, counted once, with honest bounds."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -121,6 +121,16 @@ def test_a_refusal_sent_again_costs_attempts_and_no_money() -> None:
     calls = [attempt(n, 429, call_id="a", retry="never", client_request_id=None) for n in range(3)]
     found = line(lost_money(material(calls)), "retried_refusal")
     assert (found["attempts"], found["rows"], found["lost_high_usd"]) == (2, 0, 0)
+
+
+def test_a_billed_attempt_is_of_the_window_of_its_row() -> None:
+    """A call that began a moment before the window is billed in it, so its loss is told there."""
+    call, row = answered(0, 1, outcome="broken", stream=True, stream_end="truncated")
+    ended = row["ts"]
+    window = Window(start=ended - timedelta(seconds=0.2), end=ended + timedelta(seconds=1))
+    assert line(lost_money(material([call], [row]), within=window), "cut_stream")["rows"] == 1
+    later = Window(start=ended + timedelta(seconds=1), end=ended + timedelta(seconds=2))
+    assert lost_money(material([call], [row]), within=later).table.empty
 
 
 def test_without_a_log_nothing_is_claimed() -> None:
