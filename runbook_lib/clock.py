@@ -6,10 +6,13 @@ No function here asks the machine for the time: `now` is a parameter of every ru
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from runbook_lib.errors import ParameterError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SLOT_MINUTES = 15
 """Every offset in use is a multiple of a quarter hour, so a 15-minute slot never spans two days."""
@@ -37,6 +40,14 @@ class Window:
     def around(cls, first: datetime, last: datetime, margin: timedelta) -> Self:
         """Span from *margin* before *first* to *margin* after *last*."""
         return cls(start=first - margin, end=last + margin)
+
+    def holds(self, times: "pd.Series") -> "pd.Series[bool]":
+        """Tell which of some aware instants are in it."""
+        return (times >= self.start) & (times < self.end)
+
+    def meets(self, other: Self) -> bool:
+        """Tell whether the two have a time in common."""
+        return self.start < other.end and other.start < self.end
 
 
 def zone(name: str, *, parameter: str = "timezone") -> ZoneInfo:

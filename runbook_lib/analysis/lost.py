@@ -94,24 +94,16 @@ def lost_money(
     loops = _loop_minutes(material)
     paired = pair_up(material)
     tagged = _tagged(material, paired, loops)
-    attempts = _inside(tagged, within, _billed_when(tagged, material.rows))
-    rows = _inside(_unlogged(material, paired, logs), within)
+    attempts, rows = tagged, _unlogged(material, paired, logs)
+    if within is not None:
+        attempts = attempts[within.holds(_billed_when(tagged, material.rows))]
+        rows = rows[within.holds(rows["ts"])]
     known = _Known(
         material=material, weights=weights or {}, loops=loops, costs=tagged["billed_usd"].to_dict()
     )
     lines = [*_lines_of_attempts(attempts, known), *_lines_of_rows(rows)]
     table = pd.DataFrame(sorted(lines, key=_dearest_first), columns=list(COLUMNS))
     return Lost(table=table, attempts=attempts, rows=rows, paired=paired)
-
-
-def _inside(
-    frame: pd.DataFrame, window: Window | None, at: "pd.Series | None" = None
-) -> pd.DataFrame:
-    """Keep what is of a window: by the time of the usage row where there is one."""
-    if window is None:
-        return frame
-    when = frame["ts"] if at is None else at
-    return frame[(when >= window.start) & (when < window.end)]
 
 
 def _billed_when(tagged: pd.DataFrame, rows: pd.DataFrame) -> "pd.Series":

@@ -217,6 +217,19 @@ def each(frame: pd.DataFrame) -> Iterator[Any]:
     return iter(frame.itertuples())
 
 
+def silent(attempts: pd.DataFrame) -> "pd.Series[bool]":
+    """Tell which attempts ended without an answer, and so without an id.
+
+    Args:
+        attempts: Attempts with `outcome` and `client_request_id`.
+
+    Returns:
+        A flag an attempt.
+    """
+    waiting = attempts["outcome"].isin(["no_answer", "abandoned"])
+    return waiting & attempts["client_request_id"].isna()
+
+
 def seconds(times: "pd.Series") -> "pd.Series":
     """Seconds since 1970 of aware instants, NaN where unknown."""
     return (times - pd.Timestamp(0, tz="UTC")).dt.total_seconds()

@@ -12,7 +12,7 @@ import pandas as pd
 
 from runbook_lib.analysis.diagnosis import Diagnosis, cite, none_or, settled
 from runbook_lib.analysis.joins import start_match
-from runbook_lib.analysis.material import FAILED, Material
+from runbook_lib.analysis.material import FAILED, Material, silent
 from runbook_lib.analysis.words import counted
 from runbook_lib.findings import Evidence, Grade, Join
 
@@ -178,9 +178,9 @@ def _served(row: Any, base: Diagnosis) -> Diagnosis:
 
 def _given_up(row: Any, material: Material) -> pd.DataFrame:
     frame = material.attempts
-    silent = frame["outcome"].isin(["no_answer", "abandoned"]) & frame["client_request_id"].isna()
+    waiting = silent(frame)
     known = none_or(row.key_name, str) is not None
-    return frame[silent & (frame["key_name"] == row.key_name)] if known else frame[silent]
+    return frame[waiting & (frame["key_name"] == row.key_name)] if known else frame[waiting]
 
 
 def _stranger(row: Any, base: Diagnosis, logged: pd.DataFrame) -> Diagnosis:

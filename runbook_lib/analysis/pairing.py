@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from runbook_lib.analysis.joins import WINDOW_S
-from runbook_lib.analysis.material import Material, each, seconds
+from runbook_lib.analysis.material import Material, each, seconds, silent
 
 BY_ID, BY_TIME = "id", f"window ±{WINDOW_S:.0f} s"
 
@@ -117,7 +117,7 @@ def given_up(rows: pd.DataFrame, material: Material, skew_s: float) -> "pd.Serie
     """
     frame = material.attempts
     waiting: dict[tuple[Any, Any], list[float]] = {}
-    for attempt in each(frame[_silent(frame)]):
+    for attempt in each(frame[silent(frame)]):
         waiting.setdefault((attempt.key_name, attempt.model), []).append(attempt.start)
     hits = []
     for row in each(rows):
@@ -129,18 +129,12 @@ def given_up(rows: pd.DataFrame, material: Material, skew_s: float) -> "pd.Serie
     return pd.Series(hits, index=rows.index, dtype=bool)
 
 
-def _silent(attempts: pd.DataFrame) -> "pd.Series[bool]":
-    """Attempts that ended without an answer, and so without an id."""
-    waiting = attempts["outcome"].isin(["no_answer", "abandoned"])
-    return waiting & attempts["client_request_id"].isna()
-
-
 def _by_time(attempts: pd.DataFrame, rows: pd.DataFrame) -> Iterator[tuple[Any, Any]]:
     """Pair what the ids leave: an attempt that has an id goes with a row that has none."""
     named = attempts["client_request_id"].notna()
     sides = (
         (attempts[named], rows[rows["join_id"].isna()]),
-        (attempts[~named & ~_silent(attempts)], rows),
+        (attempts[~named & ~silent(attempts)], rows),
     )
     gone: set[Any] = set()
     for mine, theirs in sides:

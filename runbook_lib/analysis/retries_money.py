@@ -14,6 +14,7 @@ import pandas as pd
 from runbook_lib import money
 from runbook_lib.analysis.diagnosis import none_or
 from runbook_lib.analysis.joins import WINDOW_S
+from runbook_lib.analysis.material import silent
 from runbook_lib.analysis.retries_attempts import Logged
 from runbook_lib.pricing import Cost, Tokens
 
@@ -66,8 +67,7 @@ def _by_start(logged: Logged) -> "pd.Series":
     """Places of the usage rows that start with an attempt nobody waited for, one to one."""
     frame, rows = logged.attempts, logged.material.rows
     nothing = pd.Series(pd.NA, index=frame.index, dtype="Int64")
-    waiting = frame["outcome"].isin(["no_answer", "abandoned"]) & frame["client_request_id"].isna()
-    theirs = frame.loc[waiting & frame["key_name"].notna(), ["start", "account", *_BY]]
+    theirs = frame.loc[silent(frame) & frame["key_name"].notna(), ["start", "account", *_BY]]
     free = rows[rows["join_id"].notna() & ~rows["join_id"].isin(_known_ids(logged))]
     free = free.dropna(subset=["start", *_BY])
     if theirs.empty or free.empty:

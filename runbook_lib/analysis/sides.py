@@ -70,7 +70,7 @@ def counted(
     attempts = material.attempts.assign(
         failed=material.attempts["outcome"].isin(FAILED), how=paired.how
     )
-    rows = _inside(material.rows, window)
+    rows = material.rows[window.holds(material.rows["ts"])]
     theirs = attempts.loc[paired.rows.index, ["key_name", "failed", "how"]]
     theirs = theirs.set_axis(paired.rows).reindex(rows.index)
     rows = rows.assign(
@@ -82,7 +82,7 @@ def counted(
         outside_log=theirs["how"].isna() & ~covered(rows, logs),
         open=False,
     )
-    alone = _inside(attempts[paired.place < 0], window)
+    alone = attempts[(paired.place < 0) & window.holds(attempts["ts"])]
     nameless = alone["client_request_id"].isna()
     idless = alone["key_name"].isin(rows.loc[rows["without_id"], "key_name"])
     alone = alone.assign(
@@ -104,10 +104,6 @@ def counted(
     ]
     columns = ["side", "key_name", "rows", *_COUNTS, "cost_usd"]
     return pd.DataFrame(made, columns=columns)
-
-
-def _inside(frame: "pd.DataFrame", window: "Window") -> "pd.DataFrame":
-    return frame[(frame["ts"] >= window.start) & (frame["ts"] < window.end)]
 
 
 def _sums(part: "pd.DataFrame") -> tuple[Any, ...]:

@@ -95,7 +95,7 @@ class Spent:
     @property
     def known(self) -> bool:
         """Whether usage rows are held from about the time that is asked."""
-        return self.window.start < self.span.end and self.span.start < self.window.end
+        return self.window.meets(self.span)
 
     @property
     def filtered(self) -> bool:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from runbook_lib.analysis import retries
-from runbook_lib.analysis.material import FAILED
+from runbook_lib.analysis.material import FAILED, silent
 from runbook_lib.clock import Window
 from runbook_lib.pricing import price_list
 from runbook_lib.runbooks.shared import ORIGIN
@@ -82,8 +82,7 @@ def _usage(
     answered = calls[calls["outcome"] != "refused"]
     ids = sorted(set(answered["client_request_id"].dropna()))
     rows = [store.find(ids).usage.drop(columns="asked_id")]
-    silent = calls["outcome"].isin(["no_answer", "abandoned"]) & calls["client_request_id"].isna()
-    keys = sorted(set(calls.loc[silent, "key_name"].dropna()))
+    keys = sorted(set(calls.loc[silent(calls), "key_name"].dropna()))
     held = frozenset(calls["client_request_id"].dropna())
     if keys:
         near = store.rows(

@@ -69,7 +69,7 @@ def before(
         first = ends[0] or (ends[1] or asked.start) - length
         made = Window(start=first, end=ends[1] or first + length)
         told = lacking(span, made, place, made.end, "the time it is compared with")
-        return (made if _met(span, made) else None), told
+        return (made if made.meets(span) else None), told
     local, until = asked.start.astimezone(place), asked.end.astimezone(place)
     days = (until.date() - local.date()).days
     first = asked.start - length
@@ -89,7 +89,7 @@ def lacking(span: Window, asked: Window, place: ZoneInfo, now: datetime, what: s
         now: When it is asked: what comes later is not over, and not lacking.
         what: Words for the window.
     """
-    if not _met(span, asked):
+    if not asked.meets(span):
         return [f"no usage row is held of {what}"]
     parts = (
         (span.start - asked.start > LACKING, "begin", span.start),
@@ -101,10 +101,6 @@ def lacking(span: Window, asked: Window, place: ZoneInfo, now: datetime, what: s
         for lacks, word, at in parts
         if lacks
     ]
-
-
-def _met(span: Window, asked: Window) -> bool:
-    return asked.start < span.end and span.start < asked.end
 
 
 def _at(day: date, place: ZoneInfo, at: time = MIDNIGHT) -> datetime:

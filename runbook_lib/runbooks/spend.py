@@ -200,10 +200,13 @@ def _priced(store: "Store", inside: Filter) -> dict[str, Any]:
     prices = price_list(store.table("prices"))
     days = ("account", "model", "rate_multiplier")
     rolled = store.roll_up("usage", days, grain="day", where=inside)
-    models = priced.suspects(priced.check(rolled, prices))
+    check = priced.check(rolled, prices)
+    models = priced.suspects(check)
     where = replace(inside, equals={**inside.equals, "model": models})
     rows = store.rows("usage", where, limit=MOST_ROWS if models else 0, order="dearest").frame
-    return {"prices": prices, "check": priced.settled(rolled, rows, prices), "suspects": rows}
+    if models:
+        check = priced.settled(rolled, rows, prices)
+    return {"prices": prices, "check": check, "suspects": rows}
 
 
 def _counted(store: "Store", inside: Filter) -> dict[str, Any]:

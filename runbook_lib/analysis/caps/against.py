@@ -193,13 +193,18 @@ def _too_low(material: CapMaterial, one: Judged, number: str, stopped: Decimal |
         impact_usd=stopped or None,
         grade=Grade.LIKELY,
         evidence=[cap.cell],
-        next_step=NextStep(
-            text=f"Raise the cap of {own.label} ({cap.window}) from {money.plain(cap.amount)} "
-            f"{cap.named} to {number}.",
-            where="/keys",
-            who=own.owner,
-        ),
+        next_step=_retype("Raise", one, number),
         mark="M",
+    )
+
+
+def _retype(verb: str, one: Judged, number: str) -> NextStep:
+    cap, own = one.cap, one.own
+    return NextStep(
+        text=f"{verb} the cap of {own.label} ({cap.window}) from {money.plain(cap.amount)} "
+        f"{cap.named} to {number}.",
+        where="/keys",
+        who=own.owner,
     )
 
 
@@ -250,12 +255,7 @@ def _too_high(one: Judged, number: str) -> Finding:
         impact_usd=room - right,
         grade=Grade.LIKELY,
         evidence=[cap.cell],
-        next_step=NextStep(
-            text=f"Lower the cap of {own.label} ({cap.window}) from {money.plain(cap.amount)} "
-            f"{cap.named} to {number}.",
-            where="/keys",
-            who=own.owner,
-        ),
+        next_step=_retype("Lower", one, number),
         mark="M",
     )
 

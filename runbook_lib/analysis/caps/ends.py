@@ -98,15 +98,7 @@ def asks_more(table: pd.DataFrame, *, known: bool) -> Iterator[Finding]:
         unit="USD a month",
         impact_usd=asked - budget,
         grade=Grade.LIKELY,
-        evidence=[
-            Evidence(
-                source="whole",
-                row=0,
-                field=f"{WHOLE} proposed_usd",
-                value=asked,
-                join=Join.NONE,
-            )
-        ],
+        evidence=[_of_whole(f"{WHOLE} proposed_usd", asked)],
         next_step=NextStep(
             text="Before anything is typed: agree on a larger budget, or on which keys get less "
             "than they use; the dearest stand first in the table.",
@@ -115,6 +107,11 @@ def asks_more(table: pd.DataFrame, *, known: bool) -> Iterator[Finding]:
         ),
         mark="D",
     )
+
+
+def _of_whole(name: str, value: object) -> Evidence:
+    """Point at a cell of the exhibit `whole`."""
+    return Evidence(source="whole", row=0, field=name, value=value, join=Join.NONE)
 
 
 def _allowed(row: Mapping[Any, Any]) -> Decimal | None:
@@ -157,14 +154,7 @@ def _over_budget(over: Sequence[Mapping[Any, Any]]) -> Finding:
         impact_usd=allowed - limit,
         grade=Grade.LIKELY,
         evidence=[
-            Evidence(
-                source="whole",
-                row=0,
-                field=f"{row['environment']} {_kind(row)}_usd",
-                value=_allowed(row),
-                join=Join.NONE,
-            )
-            for row in over
+            _of_whole(f"{row['environment']} {_kind(row)}_usd", _allowed(row)) for row in over
         ],
         next_step=NextStep(
             text="Lower the caps of the keys whose set cap is furthest above the number to type, "
